@@ -1,0 +1,77 @@
+//! What is known about each option, reason and rule, as text: what the command prints.
+//!
+//! The lists are generated from `policy/` by `cargo xtask generate`.
+
+mod generated;
+
+pub use generated::{BOOT, BOUNDARY, DOM0, NOTES, OVERLAYS, REASONS, XEN};
+
+/// The texts of one option.
+#[derive(Clone, Copy, Debug)]
+pub struct OptionText {
+    /// The name.
+    pub name: &'static str,
+    /// The registrations.
+    pub kinds: &'static [&'static str],
+    /// The class: `safe`, `values`, `refused`, `latch`, `foreign`.
+    pub class: &'static str,
+    /// What the handler takes.
+    pub syntax: &'static str,
+    /// The releases of Xen that have it.
+    pub xen: &'static [&'static str],
+    /// The architectures that have it.
+    pub arch: &'static [&'static str],
+    /// Where it is registered.
+    pub source: &'static [&'static str],
+    /// The releases whose handler was read.
+    pub audited: &'static [&'static str],
+    /// The reason for what is refused; empty if nothing is.
+    pub reason: &'static str,
+    /// What the handler does.
+    pub mechanism: &'static str,
+    /// What to say instead; empty if nothing is refused.
+    pub advice: &'static str,
+    /// How the value is taken apart, in words.
+    pub shape: &'static str,
+    /// The items of its rule.
+    pub items: &'static [ItemText],
+}
+
+/// One item of a rule, in words.
+#[derive(Clone, Copy, Debug)]
+pub struct ItemText {
+    /// What it matches.
+    pub pattern: &'static str,
+    /// Which of that it allows.
+    pub allows: &'static str,
+    /// The reason for the rest; empty for the option's own.
+    pub reason: &'static str,
+    /// The explanation; may be empty.
+    pub why: &'static str,
+}
+
+/// The texts of one reason.
+#[derive(Clone, Copy, Debug)]
+pub struct ReasonText {
+    /// The id.
+    pub id: &'static str,
+    /// `integrity` or `confidentiality`.
+    pub level: &'static str,
+    /// The rule of the boundary.
+    pub rule: &'static str,
+    /// Completes "refused: it ...".
+    pub text: &'static str,
+    /// A sentence or two more.
+    pub explain: &'static str,
+}
+
+/// One rule of the security boundary.
+#[derive(Clone, Copy, Debug)]
+pub struct RuleText {
+    /// `B1`, `B2`, ...
+    pub id: &'static str,
+    /// The heading.
+    pub title: &'static str,
+    /// The text, as Markdown.
+    pub text: &'static str,
+}

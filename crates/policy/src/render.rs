@@ -1,0 +1,34 @@
+//! Writes what is generated from the policy: the tables of `lockdown-core`, the catalogue of this crate, and the
+//! reference documentation.
+
+mod documents;
+mod rust;
+
+use std::path::PathBuf;
+
+use crate::{Policy, Problems};
+
+/// A generated file: its path below the project's root, and its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Generated {
+    /// The path.
+    pub path: PathBuf,
+    /// The content.
+    pub text: String,
+}
+
+/// Everything that is generated. Rust files still have to pass rustfmt.
+///
+/// # Errors
+/// What [`Policy::compile`] finds.
+pub fn all(policy: &Policy) -> Result<Vec<Generated>, Problems> {
+    let compiled = policy.compile()?;
+    let file = |path: &str, text: String| Generated { path: PathBuf::from(path), text };
+    Ok(vec![
+        file("crates/core/src/tables/generated.rs", rust::tables(policy, &compiled)),
+        file("crates/policy/src/catalogue/generated.rs", rust::catalogue(policy, &compiled)),
+        file("docs/reference/options.md", documents::options(policy)),
+        file("docs/reference/dom0-options.md", documents::dom0_options(policy)),
+        file("docs/reference/reasons.md", documents::reasons(policy)),
+    ])
+}
