@@ -65,6 +65,26 @@ pub struct ReasonText {
     pub explain: &'static str,
 }
 
+/// A downstream's overlay, as answers show it.
+#[derive(Clone, Copy, Debug)]
+pub struct OverlayText {
+    /// Its name.
+    pub name: &'static str,
+    /// What it declares.
+    pub allows: &'static [AllowText],
+}
+
+/// What an overlay declares about one option.
+#[derive(Clone, Copy, Debug)]
+pub struct AllowText {
+    /// The option.
+    pub option: &'static str,
+    /// Who says so.
+    pub who: &'static str,
+    /// Why it is safe.
+    pub why: &'static str,
+}
+
 /// One rule of the security boundary.
 #[derive(Clone, Copy, Debug)]
 pub struct RuleText {

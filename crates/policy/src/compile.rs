@@ -4,7 +4,7 @@ use lockdown_core::{
     Class, Declared, Item, Kinds, Number, Opt, Pattern, Reason, Shape, Table, XenVersions, tables,
 };
 
-use crate::catalogue;
+use crate::catalogue::{self, OverlayText};
 use crate::check::XEN_VERSIONS;
 use crate::model::{ClassName, Domain, Entry, ItemRule, PatternRule, Policy, ReasonEntry, ShapeRule};
 
@@ -16,25 +16,14 @@ pub struct Compiled {
     /// The notes that items and options point at; number 0 is empty.
     pub notes: Vec<&'static str>,
     /// The overlays that were merged; number 1 is the first.
-    pub overlays: Vec<MergedOverlay>,
-}
-
-/// What is shown of an overlay in an answer that rests on it.
-#[derive(Clone, Debug)]
-pub struct MergedOverlay {
-    /// Its name.
-    pub name: &'static str,
+    pub overlays: Vec<OverlayText>,
 }
 
 impl Compiled {
     /// The tables that this program was built with, overlays that were compiled in included.
     #[must_use]
     pub fn builtin() -> Self {
-        Self {
-            table: tables::TABLE,
-            notes: catalogue::NOTES.to_vec(),
-            overlays: catalogue::OVERLAYS.iter().map(|name| MergedOverlay { name }).collect(),
-        }
+        Self { table: tables::TABLE, notes: catalogue::NOTES.to_vec(), overlays: catalogue::OVERLAYS.to_vec() }
     }
 }
 

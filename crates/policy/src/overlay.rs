@@ -4,8 +4,9 @@ use std::path::Path;
 
 use lockdown_core::{Class, Item, Opt, Shape};
 
+use crate::catalogue::{AllowText, OverlayText};
 use crate::check::{self, Reader};
-use crate::compile::{self, Compiled, MergedOverlay, Words, declared, keep, keep_text};
+use crate::compile::{self, Compiled, Words, declared, keep, keep_text};
 use crate::model::ItemRule;
 use crate::problem::{Problem, Problems, line_of};
 use crate::raw::OverlayFile;
@@ -77,7 +78,13 @@ impl Overlay {
         let Ok(number) = u8::try_from(compiled.overlays.len() + 1) else {
             return Err(Problem::new(&self.place_of_name(), 0, "more than 255 overlays").into());
         };
-        compiled.overlays.push(MergedOverlay { name: keep_text(&self.name) });
+        let allows = self.allows.iter().map(|allow| AllowText {
+            option: keep_text(&allow.option),
+            who: keep_text(&allow.who),
+            why: keep_text(&allow.why),
+        });
+        let allows = keep(allows.collect());
+        compiled.overlays.push(OverlayText { name: keep_text(&self.name), allows });
         for allow in &self.allows {
             let mut options = compiled.table.xen.to_vec();
             let mut words = Words { notes: std::mem::take(&mut compiled.notes), ..Words::default() };

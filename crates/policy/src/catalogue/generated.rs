@@ -1,6 +1,7 @@
 // Generated from policy/ by `cargo xtask generate`. Do not edit.
 
-use super::{ItemText, OptionText, ReasonText, RuleText};
+#[allow(unused_imports)]
+use super::{AllowText, ItemText, OptionText, OverlayText, ReasonText, RuleText};
 
 /// Xen's options, sorted by name.
 pub static XEN: &[OptionText] = &[
@@ -5741,4 +5742,4 @@ pub static NOTES: &[&str] = &[
 ];
 
 /// The overlays that were compiled in; the first has number 1.
-pub static OVERLAYS: &[&str] = &[];
+pub static OVERLAYS: &[OverlayText] = &[];

@@ -198,7 +198,7 @@ fn ranges_text(ranges: &[(u64, u64)]) -> String {
 /// `crates/policy/src/catalogue/generated.rs`.
 pub(super) fn catalogue(policy: &Policy, compiled: &Compiled) -> String {
     let mut out = String::from(HEADER);
-    out.push_str("use super::{ItemText, OptionText, ReasonText, RuleText};\n\n");
+    out.push_str("#[allow(unused_imports)]\nuse super::{AllowText, ItemText, OptionText, OverlayText, ReasonText, RuleText};\n\n");
     for (name, what, entries) in [
         ("XEN", "Xen's options, sorted by name.", &policy.xen),
         ("DOM0", "What unsigned text may give to dom0's kernel, in the order of the tables.", &policy.dom0),
@@ -232,8 +232,15 @@ pub(super) fn catalogue(policy: &Policy, compiled: &Compiled) -> String {
         let _ = writeln!(out, "    {note:?},");
     }
     out.push_str("];\n\n/// The overlays that were compiled in; the first has number 1.\n");
-    let overlays: Vec<_> = compiled.overlays.iter().map(|overlay| overlay.name).collect();
-    let _ = writeln!(out, "pub static OVERLAYS: &[&str] = &{overlays:?};");
+    out.push_str("pub static OVERLAYS: &[OverlayText] = &[");
+    for overlay in &compiled.overlays {
+        let allows = overlay.allows.iter().map(|allow| {
+            format!("AllowText {{ option: {:?}, who: {:?}, why: {:?} }}", allow.option, allow.who, allow.why)
+        });
+        let allows = allows.collect::<Vec<_>>().join(", ");
+        let _ = writeln!(out, "OverlayText {{ name: {:?}, allows: &[{allows}] }},", overlay.name);
+    }
+    out.push_str("];\n");
     out
 }
 

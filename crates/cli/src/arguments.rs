@@ -1,0 +1,148 @@
+//! The command line of `xen-lockdown`.
+
+use std::path::PathBuf;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use lockdown_core::tables::XEN_VERSIONS;
+
+/// Secure Boot lockdown for Xen: what a locked Xen does with a command line, a configuration, an image.
+#[derive(Debug, Parser)]
+#[command(name = "xen-lockdown", version, max_term_width = 100)]
+#[command(after_help = "Exit status: 0 nothing found, 1 findings, 2 could not judge.")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Say what a locked Xen would do with command lines, configurations and images
+    Lint(LintArguments),
+    /// Print everything about an option, a reason or a rule of the security boundary
+    Explain(ExplainArguments),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a folder
+    #[command(hide = true)]
+    Manual {
+        /// The folder
+        folder: PathBuf,
+    },
+}
+
+const LINT_EXAMPLES: &str = "\
+Examples:
+  xen-lockdown lint --secure-boot --runtime 'console=vga iommu=off -- quiet'
+      a command line from an unsigned source, under Secure Boot
+  xen-lockdown lint --builtin lockdown --signed 'smep=on' --runtime 'loglvl=all'
+      the three segments, locked by the built-in text
+  xen-lockdown lint --secure-boot /boot/grub/grub.cfg
+      every menu entry that boots Xen
+  xen-lockdown lint --format sarif /boot/efi/EFI/xen/xen.cfg xen-unified.efi
+      a configuration file and an image's signed configuration, for a code scanner
+
+Files: xen.cfg (with the files it chains to), grub.cfg, /etc/default/grub, a unified xen.efi (its .config
+section, which is signed text). Their kind is found from the content; --as sets it.
+
+Exit status: 0 nothing refused, 1 something refused, 2 could not judge (usage, unreadable input).";
+
+#[derive(Debug, Args)]
+#[command(after_help = LINT_EXAMPLES)]
+pub(crate) struct LintArguments {
+    /// Files to judge; - reads standard input
+    pub(crate) files: Vec<PathBuf>,
+    /// Text that is compiled into Xen (CONFIG_CMDLINE)
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(crate) builtin: Option<String>,
+    /// Text that is signed with the image (options= of its .config section)
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(crate) signed: Option<String>,
+    /// Text from any other source: boot entry, boot loader, a file on a disk
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(crate) runtime: Option<String>,
+    /// The machine boots with Secure Boot on, so that Xen is locked from the start
+    #[arg(long)]
+    pub(crate) secure_boot: bool,
+    /// The release of Xen whose options count
+    #[arg(long, value_name = "VERSION", default_value = "4.20", value_parser = PossibleValuesParser::new(XEN_VERSIONS))]
+    pub(crate) xen: String,
+    /// Further values that a downstream declares safe (a file as in policy/README.md)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) overlay: Vec<PathBuf>,
+    /// What to print
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub(crate) format: Format,
+    /// When to exit with status 1
+    #[arg(long, value_name = "WHEN", default_value = "refused")]
+    pub(crate) fail_on: FailOn,
+    /// What the files are, where their content does not tell
+    #[arg(long = "as", value_name = "KIND")]
+    pub(crate) kind: Option<FileKind>,
+    /// A variable that GRUB or the firmware would set at boot, for grub.cfg
+    #[arg(long = "grub-variable", value_name = "NAME=VALUE", value_parser = parse_variable)]
+    pub(crate) grub_variables: Vec<(String, String)>,
+    /// Show what is honoured too, and why
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Text for people
+    Human,
+    /// One JSON object, schema xen-lockdown/lint/1
+    Json,
+    /// SARIF 2.1.0, for code scanners
+    Sarif,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FailOn {
+    /// When a token is refused
+    Refused,
+    /// Never
+    Never,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FileKind {
+    /// A configuration file of Xen's EFI loader
+    XenCfg,
+    /// A configuration file of GRUB
+    GrubCfg,
+    /// /etc/default/grub
+    DefaultGrub,
+    /// A unified xen.efi
+    Image,
+}
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  xen-lockdown explain com1          an option of Xen
+  xen-lockdown explain dom0:console  an option of dom0's Linux
+  xen-lockdown explain io-address    a reason
+  xen-lockdown explain B4            a rule of the security boundary
+  xen-lockdown explain --list        the names of everything that can be explained";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXPLAIN_EXAMPLES)]
+pub(crate) struct ExplainArguments {
+    /// An option, a reason or a rule
+    #[arg(required_unless_present = "list")]
+    pub(crate) name: Option<String>,
+    /// List all names instead
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// What to print
+    #[arg(long, value_name = "FORMAT", default_value = "human", value_parser = PossibleValuesParser::new(["human", "json"]))]
+    pub(crate) format: String,
+}
+
+fn parse_variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}

@@ -1,0 +1,67 @@
+//! `xen-lockdown lint`: what would a locked Xen do with this?
+
+mod human;
+mod input;
+mod json;
+mod judge;
+mod sarif;
+
+use std::process::ExitCode;
+
+use lockdown_core::{Level, XenVersion};
+use lockdown_policy::{Compiled, Overlay};
+
+use crate::arguments::{FailOn, Format, LintArguments};
+use crate::lint::input::{Input, Trouble};
+use crate::lint::judge::Judged;
+
+/// Everything that a run has to say.
+struct Report {
+    xen: XenVersion,
+    judged: Vec<Judged>,
+    troubles: Vec<Trouble>,
+}
+
+impl Report {
+    fn count(&self, refused: bool) -> usize {
+        let tokens = self.judged.iter().flat_map(|judged| &judged.tokens);
+        tokens.filter(|token| token.is_refused() == refused).count()
+    }
+}
+
+pub(crate) fn run(arguments: &LintArguments) -> anyhow::Result<ExitCode> {
+    let report = judge(arguments)?;
+    match arguments.format {
+        Format::Human => human::print(&report, arguments.verbose)?,
+        Format::Json => json::print(&report)?,
+        Format::Sarif => sarif::print(&report)?,
+    }
+    Ok(if !report.troubles.is_empty() {
+        ExitCode::from(2)
+    } else if report.count(true) > 0 && arguments.fail_on == FailOn::Refused {
+        ExitCode::from(1)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn judge(arguments: &LintArguments) -> anyhow::Result<Report> {
+    let xen = XenVersion::from_name(&arguments.xen)
+        .ok_or_else(|| anyhow::anyhow!("no option set for Xen {}", arguments.xen))?;
+    let mut compiled = Compiled::builtin();
+    for file in &arguments.overlay {
+        Overlay::load(file)?.merge_into(&mut compiled)?;
+    }
+    let mut inputs = Vec::new();
+    let mut troubles = Vec::new();
+    inputs.extend(input::from_texts(arguments, &mut troubles));
+    for file in &arguments.files {
+        input::from_file(file, arguments, &mut inputs, &mut troubles);
+    }
+    if inputs.is_empty() && troubles.is_empty() {
+        anyhow::bail!("nothing to judge: name a file, or give --builtin, --signed or --runtime (see --help)");
+    }
+    let locked = arguments.secure_boot.then_some(Level::Integrity);
+    let judged = inputs.into_iter().map(|input: Input| judge::judge(input, &compiled, xen, locked)).collect();
+    Ok(Report { xen, judged, troubles })
+}
