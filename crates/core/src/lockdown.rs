@@ -234,8 +234,9 @@ impl<'t> Lockdown<'t> {
 }
 
 fn blank(text: &mut [u8], range: Range<usize>, refused: bool) {
-    if refused && let Some(token) = text.get_mut(range) {
-        token.fill(b' ');
+    match text.get_mut(range) {
+        Some(token) if refused => token.fill(b' '),
+        _ => {}
     }
 }
 

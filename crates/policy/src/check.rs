@@ -169,9 +169,8 @@ fn load_dom0_options(file: &Path, reasons: &[ReasonEntry], entries: &mut Vec<Ent
 
 fn check_unique(entries: &[Entry], same: impl Fn(&str, &str) -> bool, problems: &mut Problems) {
     for pair in entries.windows(2) {
-        if let [first, second] = pair
-            && same(&first.name, &second.name)
-        {
+        let [first, second] = pair else { continue };
+        if same(&first.name, &second.name) {
             problems.push(second.problem(format!(
                 "{:?} has an entry already, at {}:{}",
                 second.name,
@@ -501,11 +500,13 @@ impl Reader<'_> {
         let max = u64::MAX >> (64 - u32::from(width.clamp(8, 64)));
         let (ShapeRule::Whole(items) | ShapeRule::List(_, items)) = shape else { return };
         for item in items {
-            if let PatternRule::Number { ranges, written, .. } | PatternRule::Size { ranges, written } =
+            let (PatternRule::Number { ranges, written, .. } | PatternRule::Size { ranges, written }) =
                 &item.pattern
-                && !written.is_empty()
-                && ranges.iter().any(|&(_, high)| high > max && high < !(max >> 1))
-            {
+            else {
+                continue;
+            };
+            let too_wide = ranges.iter().any(|&(_, high)| high > max && high < !(max >> 1));
+            if too_wide && !written.is_empty() {
                 self.complain(format!("{name}: a range does not fit into {width} bits"));
             }
         }
@@ -526,13 +527,11 @@ impl Reader<'_> {
                 .collect();
             // A word has one meaning; of a boolean or a flag, a part may be decided more exactly before.
             let whole = matches!(item.pattern, PatternRule::Bool(_) | PatternRule::Flag(..));
-            if let Some((sample, earlier)) = decided.first()
-                && (!whole || decided.len() == samples.len())
-            {
-                self.complain(format!(
-                    "{name}: the items overlap: {sample:?} is decided by the earlier {}",
-                    earlier.pattern
-                ));
+            let overlaps = !whole || decided.len() == samples.len();
+            if let Some((sample, earlier)) = decided.first().filter(|_| overlaps) {
+                let message =
+                    format!("{name}: the items overlap: {sample:?} is decided by the earlier {}", earlier.pattern);
+                self.complain(message);
             }
         }
         let numbers = items

@@ -47,9 +47,7 @@ fn refusal<'a>(token: &'a JudgedToken, refused: &'a RefusedWith, explained: &mut
     let title = format!("{}: {}", printable(&token.text), refused.title);
     let mut group = Level::ERROR.primary_title(title).id(refused.reason).element(snippet);
     // The same sentence once an input is enough.
-    if let Some(mechanism) = refused.mechanism
-        && !explained.contains(&mechanism)
-    {
+    if let Some(mechanism) = refused.mechanism.filter(|mechanism| !explained.contains(mechanism)) {
         explained.push(mechanism);
         group = group.element(Level::NOTE.message(mechanism));
     }

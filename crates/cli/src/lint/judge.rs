@@ -184,7 +184,11 @@ impl Words<'_> {
         }
         let param = xen_text::Param::new(token);
         let name = String::from_utf8_lossy(param.name).into_owned();
-        if let Some(entry) = catalogue::XEN.iter().find(|entry| entry.name == name) {
+        let known = |name: &str| catalogue::XEN.iter().find(|entry| entry.name == name);
+        if let Some(entry) = name.strip_prefix("no").and_then(known).filter(|entry| entry.class != "foreign") {
+            return format!("Xen writes it no-{0} or {0}=no", entry.name);
+        }
+        if let Some(entry) = known(&name) {
             return if entry.class == "foreign" {
                 format!("{name} belongs to {} and is not built for x86", entry.arch.join(" and "))
             } else {
