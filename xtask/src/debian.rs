@@ -167,6 +167,8 @@ impl Store {
     }
 
     fn fetch(&self, package: &str, refresh: bool) -> Result<PathBuf, Failure> {
+        // First of all, so that a machine without apt is told so, and not that its apt knows no archive.
+        output(Command::new("apt-get").arg("--version"), "apt (this command needs Debian or Ubuntu)")?;
         self.configure().map_err(Failure::Final)?;
         self.update(refresh)?;
         let name = format!("{package}-{}", self.version(package)?);

@@ -1,6 +1,7 @@
 //! What the project does to itself. Run as `cargo xtask COMMAND`.
 
 mod debian;
+mod drift;
 mod generate;
 
 use std::path::{Path, PathBuf};
@@ -25,6 +26,8 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Hold a Xen tree's command-line parameters against policy/
+    Drift(drift::Arguments),
     /// Fetch and unpack the source of a Debian package; print its folder
     Source {
         /// The release of Debian
@@ -65,6 +68,7 @@ fn run(command: Command) -> Result<ExitCode> {
     let root = root()?;
     match command {
         Command::Generate { check } => generate::run(&root, check),
+        Command::Drift(arguments) => drift::run(&root, &arguments),
         Command::Source { release, package, refresh } => debian::run_source(&root, release, &package, refresh),
         Command::Package { release, refresh, names } => debian::run_packages(&root, release, &names, refresh),
     }
