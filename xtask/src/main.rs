@@ -1,5 +1,7 @@
 //! What the project does to itself. Run as `cargo xtask COMMAND`.
 
+mod debian;
+mod drift;
 mod generate;
 
 use std::path::{Path, PathBuf};
@@ -24,6 +26,32 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Hold a Xen tree's command-line parameters against policy/
+    Drift(drift::Arguments),
+    /// Fetch and unpack the source of a Debian package; print its folder
+    Source {
+        /// The release of Debian
+        #[arg(long, default_value_t = debian::Release::Trixie, value_enum)]
+        release: debian::Release,
+        /// The source package
+        #[arg(long, default_value = "xen")]
+        package: String,
+        /// Ask the archive even if a finished folder is there
+        #[arg(long)]
+        refresh: bool,
+    },
+    /// Fetch and unpack Debian packages for amd64; print the folder of each
+    Package {
+        /// The release of Debian
+        #[arg(long, default_value_t = debian::Release::Trixie, value_enum)]
+        release: debian::Release,
+        /// Ask the archive even if a finished folder is there
+        #[arg(long)]
+        refresh: bool,
+        /// The packages
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -40,6 +68,9 @@ fn run(command: Command) -> Result<ExitCode> {
     let root = root()?;
     match command {
         Command::Generate { check } => generate::run(&root, check),
+        Command::Drift(arguments) => drift::run(&root, &arguments),
+        Command::Source { release, package, refresh } => debian::run_source(&root, release, &package, refresh),
+        Command::Package { release, refresh, names } => debian::run_packages(&root, release, &names, refresh),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::problem::{Problem, Problems, line_of};
 use crate::raw::{Dom0File, OptionFile, RawDom0, RawItem, RawOption, RawReason, ReasonFile};
 
 /// The releases that the policy may name, oldest first.
-pub(crate) const XEN_VERSIONS: [&str; 3] = ["4.17", "4.20", "HEAD"];
+pub const XEN_VERSIONS: [&str; 3] = ["4.17", "4.20", "HEAD"];
 
 const OPTION_KINDS: [&str; 6] = ["custom", "boolean", "integer", "size", "string", "ignore"];
 const BOOT_KINDS: [&str; 4] = ["early", "efi-argument", "config-key", "separator"];

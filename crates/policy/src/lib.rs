@@ -17,6 +17,7 @@ mod problem;
 mod raw;
 pub mod render;
 
+pub use check::XEN_VERSIONS;
 pub use compile::Compiled;
 pub use model::ShapeRule;
 pub use model::{BoundaryRule, ClassName, Domain, Entry, ItemRule, PatternRule, Place, Policy, ReasonEntry};

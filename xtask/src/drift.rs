@@ -1,0 +1,190 @@
+//! Holds a Xen tree against `policy/`: every parameter that the tree registers, found by reading its C.
+//!
+//! [`tree`] reads the files, [`token`] and [`unit`] understand as much of C and its preprocessor as is needed,
+//! [`extract`] finds the registrations, [`compare`] holds them against the policy. What could not be understood is
+//! said, and makes the whole answer "could not judge": a parameter that was missed would look like agreement.
+
+mod arithmetic;
+mod compare;
+mod declaration;
+mod extract;
+mod token;
+mod tree;
+mod unit;
+
+use std::io::{self, IsTerminal as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use lockdown_policy::{Policy, XEN_VERSIONS};
+use serde_json::{Value, json};
+
+use compare::{Comparison, Difference, Said, What};
+use extract::{Found, Hypfs};
+use tree::Tree;
+
+/// What to compare.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The folder of Xen's source
+    #[arg(long, value_name = "DIR")]
+    xen_tree: PathBuf,
+    /// The version that policy/ knows the tree as; read from the tree where it is not given
+    #[arg(long, value_name = "VERSION")]
+    xen: Option<String>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+    /// Also print what is no drift: lines far off, widths that were not seen, parameters of other architectures
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For people; nothing where nothing differs
+    Human,
+    /// One object
+    Json,
+}
+
+/// Exit 0: no drift; 1: drift; 2: could not judge.
+pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<ExitCode> {
+    let tree = Tree::read(&arguments.xen_tree)?;
+    let version = match &arguments.xen {
+        Some(version) => version.clone(),
+        None => tree.version().context("the tree does not say which Xen it is: name it with --xen")?,
+    };
+    if !XEN_VERSIONS.contains(&version.as_str()) {
+        let known = XEN_VERSIONS.join(", ");
+        bail!("policy/ does not know Xen {version}, only {known}: name the one to compare with with --xen");
+    }
+    let policy = match Policy::load(&root.join("policy")) {
+        Ok(policy) => policy,
+        Err(problems) => bail!("policy/ cannot be read\n{problems}"),
+    };
+    let found = extract::extract(&tree);
+    let compared = compare::compare(&policy, &version, root, &found.registrations);
+    match arguments.format {
+        Format::Human => print_human(&version, &found, &compared, arguments.verbose),
+        Format::Json => println!("{:#}", to_json(&version, &found, &compared, arguments.verbose)),
+    }
+    Ok(if !found.unclear.is_empty() {
+        ExitCode::from(2)
+    } else if compared.drift.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn print_human(version: &str, found: &Found, compared: &Comparison, verbose: bool) {
+    for one in &found.unclear {
+        println!("could not judge: {}:{}: {}", one.file, one.line, one.message);
+    }
+    for difference in &compared.drift {
+        print_difference(difference);
+    }
+    if verbose {
+        for note in &compared.notes {
+            print_difference(note);
+        }
+    }
+    if verbose || io::stderr().is_terminal() {
+        let counts = Counts::of(found);
+        eprintln!(
+            "Xen {version}: {} registrations of {} options for x86, {} settable at run time only, {} elsewhere; {}",
+            counts.command_line,
+            compared.options,
+            counts.runtime_only,
+            counts.elsewhere,
+            match compared.drift.len() {
+                0 => "no drift".to_owned(),
+                1 => "1 difference".to_owned(),
+                several => format!("{several} differences"),
+            }
+        );
+    }
+}
+
+fn print_difference(difference: &Difference) {
+    println!("{}: {}", difference.option, headline(difference));
+    for (side, said) in difference.policy.iter().map(|said| ("policy", said)).chain(tree_side(difference)) {
+        let gap = if said.says.is_empty() { "" } else { "  " };
+        println!("    {side:6}  {}:{}{gap}{}", said.file, said.line, said.says);
+    }
+}
+
+fn tree_side(difference: &Difference) -> impl Iterator<Item = (&'static str, &Said)> {
+    difference.tree.iter().map(|said| ("tree", said))
+}
+
+fn headline(difference: &Difference) -> &'static str {
+    match difference.what {
+        What::Lacking if difference.policy.is_some() => "policy/ does not have it for this version or for x86",
+        What::Lacking => "policy/ lacks it",
+        What::TooMuch => "policy/ has it, the tree has not",
+        What::Kind => "registered as something else",
+        What::Capacity => "holds another number of bytes",
+        What::Width => "has another width",
+        What::Source => "registered in another file",
+        What::Foreign => "policy/ says that it is not built for x86",
+        What::Line => "note: stands more than 40 lines away",
+        What::Unseen => "note: its size was not seen",
+        What::Elsewhere => "note: registered for other architectures only",
+        What::RuntimeOnly => "note: settable at run time only, no option of the command line",
+    }
+}
+
+fn to_json(version: &str, found: &Found, compared: &Comparison, verbose: bool) -> Value {
+    let said = |said: &Said| json!({ "file": said.file, "line": said.line, "says": said.says });
+    let differences = |all: &[Difference]| -> Vec<Value> {
+        let one = |difference: &Difference| {
+            json!({
+                "option": difference.option,
+                "what": difference.what.name(),
+                "message": headline(difference),
+                "policy": difference.policy.as_ref().map(said),
+                "tree": difference.tree.iter().map(said).collect::<Vec<_>>(),
+            })
+        };
+        all.iter().map(one).collect()
+    };
+    let unclear = |one: &extract::Unclear| json!({ "file": one.file, "line": one.line, "message": one.message });
+    let counts = Counts::of(found);
+    json!({
+        "schema": "xen-lockdown/drift/1",
+        "xen": version,
+        "options": compared.options,
+        "registrations": {
+            "x86": counts.command_line,
+            "runtime_only": counts.runtime_only,
+            "elsewhere": counts.elsewhere,
+        },
+        "drift": differences(&compared.drift),
+        "unclear": found.unclear.iter().map(unclear).collect::<Vec<_>>(),
+        "notes": if verbose { differences(&compared.notes) } else { Vec::new() },
+    })
+}
+
+/// Registrations of each sort.
+struct Counts {
+    command_line: usize,
+    runtime_only: usize,
+    elsewhere: usize,
+}
+
+impl Counts {
+    fn of(found: &Found) -> Self {
+        let count = |wanted: &dyn Fn(&extract::Registration) -> bool| {
+            found.registrations.iter().filter(|one| wanted(one)).count()
+        };
+        let here = |one: &extract::Registration| one.holds != Some(false);
+        Self {
+            command_line: count(&|one| here(one) && one.hypfs != Hypfs::Only),
+            runtime_only: count(&|one| here(one) && one.hypfs == Hypfs::Only),
+            elsewhere: count(&|one| !here(one)),
+        }
+    }
+}
