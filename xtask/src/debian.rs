@@ -16,6 +16,7 @@ use std::process::{Command, ExitCode, Output};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use fs4::FileExt;
 
 /// Where Debian's keyring package puts its keys; the newer name first.
 const KEYRINGS: [&str; 2] =
@@ -112,9 +113,9 @@ impl Store {
         let apt = folder.join("apt").join(format!("{release}-{}", kind.name()));
         fs::create_dir_all(&apt).with_context(|| format!("{} cannot be made", apt.display()))?;
         let lock = File::create(folder.join("apt").join("lock"))?;
-        if lock.try_lock().is_err() {
+        if FileExt::try_lock(&lock).is_err() {
             progress("waiting for another run to finish");
-            lock.lock()?;
+            FileExt::lock(&lock)?;
         }
         let store = Self { folder, apt, release, kind, _lock: lock };
         store.remove_leftovers()?;

@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::arithmetic_side_effects, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+pub mod default_grub;
+pub mod grub;
 mod located;
 pub mod xen_cfg;
 

@@ -12,7 +12,7 @@ use lockdown_core::{Level, XenVersion};
 use lockdown_policy::{Compiled, Overlay};
 
 use crate::arguments::{FailOn, Format, LintArguments};
-use crate::lint::input::{Input, Trouble};
+use crate::lint::input::{Findings, Input, Trouble};
 use crate::lint::judge::Judged;
 
 /// Everything that a run has to say.
@@ -54,9 +54,10 @@ fn judge(arguments: &LintArguments) -> anyhow::Result<Report> {
     }
     let mut inputs = Vec::new();
     let mut troubles = Vec::new();
-    inputs.extend(input::from_texts(arguments, &mut troubles));
+    inputs.extend(input::from_texts(arguments));
+    let mut findings = Findings { inputs: &mut inputs, troubles: &mut troubles };
     for file in &arguments.files {
-        input::from_file(file, arguments, &mut inputs, &mut troubles);
+        input::from_file(file, arguments, &mut findings);
     }
     if inputs.is_empty() && troubles.is_empty() {
         anyhow::bail!("nothing to judge: name a file, or give --builtin, --signed or --runtime (see --help)");

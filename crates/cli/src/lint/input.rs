@@ -1,13 +1,21 @@
 //! What is judged: pieces of text, each with the segment that it counts as and the places that it came from.
 
-use std::fs;
+mod default_grub;
+mod grub_cfg;
+mod image;
+mod xen_cfg;
+
+use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 use std::rc::Rc;
 
 use lockdown_core::{Segment, Target};
 
-use crate::arguments::LintArguments;
+use crate::arguments::{FileKind, LintArguments};
+
+/// Configuration files beyond this are not read: none is near it, and nobody should have to wait for one.
+const FILE_MAX: u64 = 64 << 20;
 
 /// One thing to judge: the text options, a file, or a menu entry of one.
 pub(super) struct Input {
@@ -23,8 +31,17 @@ pub(super) struct Piece {
     pub(super) target: Target,
     pub(super) text: Vec<u8>,
     pub(super) origin: Rc<Origin>,
-    /// Where in the origin each stretch of the text begins, in order of offsets.
-    pub(super) map: Vec<(usize, Place)>,
+    /// Where the text comes from, in order of offsets.
+    pub(super) map: Vec<Stretch>,
+}
+
+/// Where a stretch of a piece, up to the next one, comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stretch {
+    pub(super) at: usize,
+    pub(super) place: Place,
+    /// Its bytes stand there one by one; otherwise all of them come from that place, where a variable stands.
+    pub(super) literal: bool,
 }
 
 /// A file, or an option of ours, that text came from.
@@ -44,6 +61,7 @@ pub(super) struct Place {
 pub(super) struct Note {
     pub(super) origin: String,
     pub(super) place: Option<Place>,
+    /// The reason that a locked Xen would give; such a note holds only while Xen is locked.
     pub(super) reason: Option<&'static str>,
     pub(super) message: String,
 }
@@ -56,55 +74,136 @@ pub(super) struct Trouble {
 }
 
 impl Piece {
-    /// The place of a byte of the text.
-    pub(super) fn place(&self, offset: usize) -> Place {
-        let stretch = self.map.iter().rev().find(|(start, _)| *start <= offset);
-        let (start, place) = stretch.copied().unwrap_or((0, Place { line: 1, column: 1 }));
-        Place { line: place.line, column: place.column.saturating_add(offset.saturating_sub(start)) }
+    /// A piece that stands in its origin in one run.
+    pub(super) fn new(segment: Segment, target: Target, text: &[u8], origin: &Rc<Origin>, place: Place) -> Self {
+        let map = vec![Stretch { at: 0, place, literal: true }];
+        Self { segment, target, text: text.to_vec(), origin: Rc::clone(origin), map }
+    }
+
+    /// The place of a byte of the text, and whether the bytes behind it stand there too.
+    pub(super) fn place(&self, offset: usize) -> (Place, bool) {
+        let stretch = self.map.iter().rev().find(|stretch| stretch.at <= offset);
+        let Some(stretch) = stretch else { return (Place { line: 1, column: 1 }, false) };
+        let passed = if stretch.literal { offset.saturating_sub(stretch.at) } else { 0 };
+        let column = stretch.place.column.saturating_add(passed);
+        (Place { column, ..stretch.place }, stretch.literal)
+    }
+}
+
+impl Trouble {
+    pub(super) fn new(name: &str, message: impl Into<String>) -> Self {
+        Self { name: name.to_owned(), place: None, message: message.into() }
+    }
+
+    pub(super) fn at(name: &str, line: usize, column: usize, message: impl Into<String>) -> Self {
+        Self { place: Some(Place { line, column }), ..Self::new(name, message) }
+    }
+}
+
+/// Where readers put what they found.
+pub(super) struct Findings<'a> {
+    pub(super) inputs: &'a mut Vec<Input>,
+    pub(super) troubles: &'a mut Vec<Trouble>,
+}
+
+impl Findings<'_> {
+    /// Takes an input, unless it has text that no answer could show.
+    fn add(&mut self, input: Input) {
+        for piece in &input.pieces {
+            if let Err(error) = std::str::from_utf8(&piece.text) {
+                let (place, _) = piece.place(error.valid_up_to());
+                let message = "this text is not UTF-8, so it is not judged; Xen would read it byte by byte";
+                self.troubles.push(Trouble::at(&piece.origin.name, place.line, place.column, message));
+                return;
+            }
+        }
+        self.inputs.push(input);
     }
 }
 
 /// The input named "cmdline".
-pub(super) fn from_texts(arguments: &LintArguments, troubles: &mut Vec<Trouble>) -> Option<Input> {
+pub(super) fn from_texts(arguments: &LintArguments) -> Option<Input> {
     let given = [
         (Segment::Builtin, "--builtin", &arguments.builtin),
         (Segment::Signed, "--signed", &arguments.signed),
         (Segment::Runtime, "--runtime", &arguments.runtime),
     ];
-    let mut pieces = Vec::new();
-    for (segment, name, text) in given {
-        let Some(text) = text else { continue };
-        pieces.push(Piece {
-            segment,
-            target: Target::Xen,
-            text: text.as_bytes().to_vec(),
-            origin: Rc::new(Origin { name: name.to_owned(), text: text.as_bytes().to_vec() }),
-            map: vec![(0, Place { line: 1, column: 1 })],
-        });
-    }
-    let _ = troubles;
+    let pieces: Vec<_> = given
+        .into_iter()
+        .filter_map(|(segment, name, text)| {
+            let text = text.as_ref()?.as_bytes();
+            let origin = Rc::new(Origin { name: name.to_owned(), text: text.to_vec() });
+            Some(Piece::new(segment, Target::Xen, text, &origin, Place { line: 1, column: 1 }))
+        })
+        .collect();
     (!pieces.is_empty()).then(|| Input { name: "cmdline".to_owned(), pieces, notes: Vec::new() })
 }
 
 /// The inputs of one file.
-pub(super) fn from_file(
-    file: &Path,
-    arguments: &LintArguments,
-    inputs: &mut Vec<Input>,
-    troubles: &mut Vec<Trouble>,
-) {
-    let _ = (arguments, inputs);
+pub(super) fn from_file(file: &Path, arguments: &LintArguments, findings: &mut Findings<'_>) {
+    let name = file.display().to_string();
+    let is_image = match (arguments.kind, file == Path::new("-")) {
+        (Some(kind), _) => kind == FileKind::Image,
+        (None, true) => false,
+        (None, false) => begins_with_mz(file),
+    };
+    if is_image {
+        return image::read(file, &name, findings);
+    }
+    let text = match read(file) {
+        Ok(text) => text,
+        Err(message) => return findings.troubles.push(Trouble::new(&name, message)),
+    };
+    match arguments.kind.or_else(|| kind_of(&text)) {
+        Some(FileKind::XenCfg) => xen_cfg::read(file, &name, text, findings),
+        Some(FileKind::GrubCfg) => grub_cfg::read(&name, text, arguments, findings),
+        Some(FileKind::DefaultGrub) => default_grub::read(&name, text, findings),
+        Some(FileKind::Image) | None => findings.troubles.push(Trouble::new(
+            &name,
+            "cannot tell what this file is: neither xen.cfg ([section] lines), grub.cfg, /etc/default/grub nor an \
+             image; say so with --as",
+        )),
+    }
+}
+
+fn begins_with_mz(file: &Path) -> bool {
+    let mut magic = [0; 2];
+    // Only a regular file is opened: a pipe would lose its first bytes.
+    file.metadata().is_ok_and(|metadata| metadata.is_file())
+        && File::open(file).and_then(|mut file| file.read_exact(&mut magic)).is_ok()
+        && magic == *b"MZ"
+}
+
+/// Reads a whole configuration file, or says why not.
+pub(super) fn read(file: &Path) -> Result<Vec<u8>, String> {
     let mut text = Vec::new();
     let read = if file == Path::new("-") {
-        std::io::stdin().read_to_end(&mut text).map(|_| text)
+        std::io::stdin().lock().take(FILE_MAX + 1).read_to_end(&mut text)
     } else {
-        fs::read(file)
+        File::open(file).and_then(|file| file.take(FILE_MAX + 1).read_to_end(&mut text))
     };
-    if let Err(error) = read {
-        troubles.push(Trouble {
-            name: file.display().to_string(),
-            place: None,
-            message: format!("cannot be read: {error}"),
-        });
+    match read {
+        Err(error) => Err(format!("cannot be read: {error}")),
+        Ok(_) if u64::try_from(text.len()).is_ok_and(|len| len > FILE_MAX) => {
+            Err(format!("is larger than {} MiB, which no configuration is", FILE_MAX >> 20))
+        }
+        Ok(_) => Ok(text),
     }
+}
+
+/// What a text file is, from the first line that tells.
+fn kind_of(text: &[u8]) -> Option<FileKind> {
+    text.split(|&byte| byte == b'\n').find_map(|line| {
+        let line = line.trim_ascii_start();
+        let word = line.split(|&byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
+        match word {
+            b"menuentry" | b"submenu" | b"set" | b"if" | b"insmod" | b"function" | b"search" | b"load_env"
+            | b"multiboot" | b"multiboot2" | b"xen_hypervisor" | b"module" | b"module2" | b"chainloader" => {
+                Some(FileKind::GrubCfg)
+            }
+            _ if line.starts_with(b"GRUB_") || word == b"export" => Some(FileKind::DefaultGrub),
+            _ if line.starts_with(b"[") => Some(FileKind::XenCfg),
+            _ => None,
+        }
+    })
 }

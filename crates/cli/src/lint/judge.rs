@@ -76,15 +76,16 @@ pub(super) fn judge(input: Input, compiled: &Compiled, xen: XenVersion, locked: 
         }
     }
     let tokens = words.tokens;
+    let is_locked = lockdown.level().is_some();
     let passes_dom0 = passes_dom0(&tokens, lockdown.level());
     Judged {
         name: input.name,
         locked_at_start: locked.is_some(),
-        locked_at_end: lockdown.level().is_some(),
+        locked_at_end: is_locked,
         passes_xen: passes(&tokens, Target::Xen),
         passes_dom0,
         tokens,
-        notes: input.notes,
+        notes: input.notes.into_iter().filter(|note| note.reason.is_none() || is_locked).collect(),
     }
 }
 
@@ -135,13 +136,15 @@ impl Words<'_> {
                 (Some(refused), message, refusal.at.clone())
             }
         };
+        let (place, literal) = piece.place(base.saturating_add(token.offset));
         self.tokens.push(JudgedToken {
             segment: piece.segment,
             target,
             text,
-            place: piece.place(base.saturating_add(token.offset)),
+            place,
             origin: Rc::clone(&piece.origin),
-            caret,
+            // Where a variable stands for the text, a caret under its beginning is all there is.
+            caret: if literal { caret } else { 0..1 },
             option: name,
             refused,
             message,

@@ -1,0 +1,156 @@
+//! `grub.cfg` as inputs: one for each menu entry that boots Xen.
+
+use std::rc::Rc;
+
+use lockdown_bootconfig::grub::{self, Command, Entry, Environment, Kind, Severity};
+use lockdown_core::{Segment, Target};
+
+use crate::arguments::LintArguments;
+use crate::lint::input::{Findings, Input, Note, Origin, Piece, Place, Stretch, Trouble};
+
+pub(super) fn read(name: &str, text: Vec<u8>, arguments: &LintArguments, findings: &mut Findings<'_>) {
+    let mut environment = Environment::default();
+    environment.variables.extend(arguments.grub_variables.iter().cloned());
+    let config = grub::read(&text, &environment);
+    let origin = Rc::new(Origin { name: name.to_owned(), text });
+    let mut notes: Vec<Note> = Vec::new();
+    for problem in &config.problems {
+        add_problem(problem, &origin, &mut notes, findings);
+    }
+    let mut found = false;
+    for entry in config.entries.iter().filter(|entry| entry.commands.iter().any(boots_xen)) {
+        found = true;
+        let mut input = Input {
+            name: format!("{name}: {}", entry.title),
+            pieces: Vec::new(),
+            notes: std::mem::take(&mut notes),
+        };
+        let before = findings.troubles.len();
+        for problem in &entry.problems {
+            add_problem(problem, &origin, &mut input.notes, findings);
+        }
+        if findings.troubles.len() > before {
+            continue;
+        }
+        add_commands(&mut input, entry, &origin);
+        findings.add(input);
+    }
+    if !found && findings.troubles.is_empty() {
+        findings.troubles.push(Trouble::new(name, "no menu entry boots Xen: there is nothing to judge"));
+    }
+}
+
+fn add_problem(problem: &grub::Problem, origin: &Origin, notes: &mut Vec<Note>, findings: &mut Findings<'_>) {
+    let place = Place { line: problem.line, column: problem.column };
+    match problem.severity {
+        Severity::Error => {
+            findings.troubles.push(Trouble::at(&origin.name, place.line, place.column, problem.message.as_str()));
+        }
+        Severity::Note => notes.push(Note {
+            origin: origin.name.clone(),
+            place: Some(place),
+            reason: None,
+            message: problem.message.clone(),
+        }),
+    }
+}
+
+/// A multiboot loader of Xen, or a chainloader that starts a program with Xen's name.
+fn boots_xen(command: &Command) -> bool {
+    match command.kind {
+        Kind::Xen => true,
+        Kind::Chainloader => command.file.as_ref().is_some_and(|file| {
+            let base = file.text.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+            base.to_ascii_lowercase().windows(3).any(|window| window == b"xen")
+        }),
+        Kind::Module | Kind::Linux => false,
+    }
+}
+
+fn add_commands(input: &mut Input, entry: &Entry, origin: &Rc<Origin>) {
+    let mut modules = 0usize;
+    for command in &entry.commands {
+        match command.kind {
+            Kind::Xen => input.pieces.push(piece(command, Target::Xen, origin)),
+            // The first module is dom0's kernel; the text of the others is not a command line.
+            Kind::Module => {
+                modules = modules.saturating_add(1);
+                if modules > 1 {
+                    continue;
+                }
+                input.pieces.push(piece(command, Target::Dom0, origin));
+                input.notes.push(Note {
+                    origin: origin.name.clone(),
+                    place: Some(Place { line: command.line, column: command.column }),
+                    reason: Some("unsigned-file"),
+                    message:
+                        "nothing verifies the modules that a boot loader hands to Xen; a locked Xen takes dom0's \
+                              kernel and ramdisk from its own signed image"
+                            .to_owned(),
+                });
+            }
+            Kind::Chainloader if boots_xen(command) => add_load_options(input, command, origin),
+            Kind::Chainloader | Kind::Linux => {}
+        }
+    }
+}
+
+/// What the loader hands over for a command, with the places that it came from.
+fn piece(command: &Command, target: Target, origin: &Rc<Origin>) -> Piece {
+    let mut text = Vec::new();
+    let mut map = Vec::new();
+    for part in command.handed_over() {
+        let place = Place { line: part.line, column: part.column };
+        map.push(Stretch { at: text.len(), place, literal: part.literal });
+        text.extend_from_slice(&part.text);
+    }
+    Piece { segment: Segment::Runtime, target, text, origin: Rc::clone(origin), map }
+}
+
+/// LoadOptions: arguments of Xen's EFI loader up to a lone `--`, then unsigned text for Xen.
+fn add_load_options(input: &mut Input, command: &Command, origin: &Rc<Origin>) {
+    let whole = piece(command, Target::Xen, origin);
+    // `get_argv` in xen/arch/x86/efi/efi-boot.h takes spaces and tabs.
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let mut at = 0usize;
+    while let Some(start) = whole.text.get(at..).and_then(|rest| rest.iter().position(|byte| !is_space(byte))) {
+        let start = at.saturating_add(start);
+        let rest = whole.text.get(start..).unwrap_or_default();
+        let end = start.saturating_add(rest.iter().position(is_space).unwrap_or(rest.len()));
+        let word = whole.text.get(start..end).unwrap_or_default();
+        let (place, _) = whole.place(start);
+        match word {
+            b"--" => {
+                let blank = whole.text.get(end..).unwrap_or_default();
+                let text_at = end.saturating_add(blank.iter().take_while(|byte| is_space(byte)).count());
+                input.pieces.push(rest_of(&whole, text_at));
+                return;
+            }
+            b"-basevideo" | b"placeholder" => {}
+            _ => input.notes.push(Note {
+                origin: origin.name.clone(),
+                place: Some(place),
+                reason: Some(if word == b"-mapbs" { "hardening" } else { "signed-selection" }),
+                message: format!(
+                    "{:?} is an argument of Xen's EFI loader, which a locked Xen does not take from unsigned text",
+                    String::from_utf8_lossy(word)
+                ),
+            }),
+        }
+        at = end;
+    }
+}
+
+fn rest_of(whole: &Piece, from: usize) -> Piece {
+    let (place, literal) = whole.place(from);
+    let first = Stretch { at: 0, place, literal };
+    let later = whole.map.iter().filter(|stretch| stretch.at > from);
+    let later = later.map(|stretch| Stretch { at: stretch.at.saturating_sub(from), ..*stretch });
+    Piece {
+        segment: whole.segment,
+        target: whole.target,
+        text: whole.text.get(from..).unwrap_or_default().to_vec(),
+        origin: Rc::clone(&whole.origin),
+        map: std::iter::once(first).chain(later).collect(),
+    }
+}
