@@ -1,5 +1,5 @@
-//! What a grub.cfg means. The expectations on quoting, splitting, `$?`, loops and on what follows a
-//! syntax error were taken from grub-emu 2.06.
+//! What a grub.cfg means. Most expectations on quoting, splitting, `$?`, loops and on what follows a
+//! syntax error were seen in grub-emu 2.06; the rest is from reading its grammar.
 
 #![allow(
     clippy::indexing_slicing,

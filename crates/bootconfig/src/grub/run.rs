@@ -721,17 +721,16 @@ impl Run<'_> {
         }
         let number = args.first().map_or(Some(1), |arg| decimal(&arg.text));
         match (text, number) {
-            (b"setparams", _) => {
-                if self.scope.is_some() {
-                    self.scope = Some(args.iter().map(Arg::value).collect());
-                }
+            (b"setparams", _) if self.scope.is_some() => {
+                self.scope = Some(args.iter().map(Arg::value).collect());
                 self.status = Status::Success;
             }
+            (b"shift", _) if self.scope.is_none() => self.status = Status::Success,
             (b"shift", Some(count)) => {
                 let scope = self.scope.clone().unwrap_or_default();
                 let shifted = scope.get(count..);
                 self.status = if shifted.is_some() { Status::Success } else { Status::Failure };
-                if let (Some(rest), true) = (shifted, self.scope.is_some()) {
+                if let Some(rest) = shifted {
                     self.scope = Some(Rc::from(rest));
                 }
             }
