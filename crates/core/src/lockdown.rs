@@ -180,7 +180,9 @@ impl<'t> Lockdown<'t> {
                 (None, _) => Verdict::Honoured(Ground::NotLocked),
                 (Some(level), Some((_, option, bracketed))) => judge_xen(option, &param, bracketed, level, text),
                 (Some(_), None) => {
-                    Verdict::Refused(Refusal { reason: Reason::UNKNOWN_OPTION, at: 0..param.key.len(), note: 0 })
+                    // A token that begins with `=` has no key to point at.
+                    let end = if param.key.is_empty() { text.len() } else { param.key.len() };
+                    Verdict::Refused(Refusal { reason: Reason::UNKNOWN_OPTION, at: 0..end, note: 0 })
                 }
             },
         };
