@@ -43,17 +43,27 @@ impl Overlay {
     /// Every mistake in it, with its line.
     pub fn load(file: &Path) -> Result<Self, Problems> {
         let mut problems = Problems::default();
-        let text = check::read(file, &mut problems);
-        let raw = text.as_deref().and_then(|text| check::parse::<OverlayFile>(file, text, &mut problems));
-        let (Some(text), Some(raw)) = (text, raw) else { return Err(problems) };
+        match check::read(file, &mut problems) {
+            Some(text) => Self::parse(file, &text),
+            None => Err(problems),
+        }
+    }
+
+    /// Checks the text of an overlay file; `file` is what messages call it.
+    ///
+    /// # Errors
+    /// Every mistake in it, with its line.
+    pub fn parse(file: &Path, text: &str) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let Some(raw) = check::parse::<OverlayFile>(file, text, &mut problems) else { return Err(problems) };
         if raw.name.trim().is_empty() {
             problems.push(Problem::new(file, 1, "the overlay needs a name: answers give it"));
         }
         let mut allows = Vec::new();
         for spanned in raw.allow {
-            let line = line_of(&text, &spanned.span());
+            let line = line_of(text, &spanned.span());
             let allow = spanned.into_inner();
-            let mut reader = Reader { file, text: &text, line, reasons: &[], problems: &mut problems };
+            let mut reader = Reader { file, text, line, reasons: &[], problems: &mut problems };
             if allow.who.trim().is_empty() || allow.why.trim().is_empty() {
                 reader.complain(format!("{}: say who declares it safe, and why", allow.option));
             }
