@@ -446,20 +446,21 @@ fn substitute(definition: &Macro, given: &[Vec<Token>]) -> Vec<Token> {
         if token.is("##") {
             paste = true;
             continue;
-        } else if token.is("#")
-            && let Some(spelled) = body.peek().and_then(|next| argument(next))
-        {
+        }
+        let spelled = body.peek().filter(|_| token.is("#")).and_then(|next| argument(next));
+        if let Some(spelled) = spelled {
             body.next();
             tokens = vec![Token { kind: Kind::Text, text: spell(&spelled), ..token.clone() }];
         } else if let Some(argument) = argument(token) {
             tokens = argument;
         }
         let mut tokens = tokens.into_iter();
-        if std::mem::take(&mut paste)
-            && let Some(last) = result.last_mut()
-            && let Some(first) = tokens.next()
-        {
-            last.text.push_str(&first.text);
+        if std::mem::take(&mut paste) {
+            // Nothing is pasted onto nothing.
+            let last = result.last_mut();
+            if let Some((last, first)) = last.and_then(|last| Some((last, tokens.next()?))) {
+                last.text.push_str(&first.text);
+            }
         }
         result.extend(tokens);
     }
