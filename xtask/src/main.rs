@@ -1,6 +1,10 @@
 //! What the project does to itself. Run as `cargo xtask COMMAND`.
 
 mod generate;
+#[path = "../../crates/core/tests/model/mod.rs"]
+mod model;
+mod oracle;
+mod xen_parser;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,6 +28,18 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Compare the engine's reading of a command line with Xen's own parser
+    Oracle {
+        /// The unpacked source of Xen 4.20
+        #[arg(long, value_name = "DIR")]
+        xen_tree: PathBuf,
+        /// How many lines to make up
+        #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+        lines: usize,
+        /// Where the generator begins: the same seed makes the same lines
+        #[arg(long, value_name = "S", default_value_t = 1)]
+        seed: u64,
+    },
 }
 
 fn main() -> ExitCode {
@@ -40,6 +56,7 @@ fn run(command: Command) -> Result<ExitCode> {
     let root = root()?;
     match command {
         Command::Generate { check } => generate::run(&root, check),
+        Command::Oracle { xen_tree, lines, seed } => oracle::run(&root, &xen_tree, lines, seed),
     }
 }
 
