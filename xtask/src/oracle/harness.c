@@ -22,6 +22,8 @@ static int parse_reboot(const char *s) { return call("custom", s); }
 static int parse_ehci(const char *s) { return call("dbgp-ehci", s); }
 static int parse_xhci(const char *s) { return call("dbgp-xhci", s); }
 static int parse_slot(const char *s) { return call("slot", s); }
+static int parse_map(const char *s) { return call("map", s); }
+static int parse_angle(const char *s) { return call("angle", s); }
 static int parse_twice(const char *s) { return call("twice", s); }
 
 static const char *element_end(const char *s)
@@ -136,6 +138,8 @@ size_param("size32", size32);
 string_param("one", one);
 custom_param("slot(", parse_slot);
 string_param("slot(a)", slot_a);
+custom_param("map{", parse_map);
+custom_param("angle<", parse_angle);
 custom_param("flags", parse_flags);
 custom_param("digits", parse_digits);
 custom_param("code", parse_code);

@@ -89,6 +89,8 @@ const TABLE: &[Registration] = &[
     Registration { name: b"one", kind: Kind::Text(1, |vars| &mut vars.one) },
     Registration { name: b"slot(", kind: Kind::Custom(|run, text| run.call("slot", text)) },
     Registration { name: b"slot(a)", kind: Kind::Text(4, |vars| &mut vars.slot_a) },
+    Registration { name: b"map{", kind: Kind::Custom(|run, text| run.call("map", text)) },
+    Registration { name: b"angle<", kind: Kind::Custom(|run, text| run.call("angle", text)) },
     Registration { name: b"flags", kind: Kind::Custom(flags) },
     Registration { name: b"digits", kind: Kind::Custom(digits) },
     Registration { name: b"code", kind: Kind::Custom(code) },
