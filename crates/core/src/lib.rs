@@ -16,7 +16,7 @@
 //!     .map(|token| token.verdict)
 //!     .collect();
 //! assert!(matches!(verdicts[0], Verdict::Honoured(_)));
-//! assert!(matches!(verdicts[1], Verdict::Refused(refusal) if refusal.reason.id() == "io-address"));
+//! assert!(matches!(&verdicts[1], Verdict::Refused(refusal) if refusal.reason.id() == "io-address"));
 //! ```
 
 #![no_std]

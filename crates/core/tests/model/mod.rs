@@ -134,38 +134,35 @@ impl Run {
     /// The variables after the line, as the test program prints them.
     pub(crate) fn state(&self) -> Vec<u8> {
         let vars = &self.variables;
+        let tboot = if vars.tboot == 0 { "0".to_owned() } else { format!("{:#x}", vars.tboot) };
         let mut state = Vec::with_capacity(512);
-        let mut number = |name: &str, value: u64| state.extend(format!("{name}={value} ").bytes());
-        number("nosmp", vars.nosmp);
-        number("hap", vars.hap);
-        number("hap_2mb", vars.hap_2mb);
-        let tboot = if vars.tboot == 0 { "tboot=0 ".to_owned() } else { format!("tboot={:#x} ", vars.tboot) };
-        state.extend(tboot.bytes());
-        let mut number = |name: &str, value: u64| state.extend(format!("{name}={value} ").bytes());
-        number("maxcpus", vars.maxcpus);
-        number("u8", vars.u8);
-        number("mem", vars.mem);
-        number("noapic", vars.noapic);
-        let mut text = |name: &str, value: &[u8]| {
-            state.extend(name.bytes());
-            state.extend(b"=\"");
-            state.extend(value);
-            state.extend(b"\" ");
-        };
-        text("console", &vars.console);
-        text("com1", &vars.com1);
-        text("nmi", &vars.nmi);
-        text("one", &vars.one);
-        text("slot(a)", &vars.slot_a);
-        text("twice_text", &vars.twice_text);
-        let mut number = |name: &str, value: u64| state.extend(format!("{name}={value} ").bytes());
-        number("u16", vars.u16);
-        number("u64", vars.u64);
-        number("size16", vars.size16);
-        number("size32", vars.size32);
-        number("twice_first", vars.twice_first);
-        number("twice_second", vars.twice_second);
-        number("twice_number", vars.twice_number);
+        let number = |value: u64| value.to_string().into_bytes();
+        let quoted = |text: &[u8]| [b"\"", text, b"\""].concat();
+        for (name, value) in [
+            ("nosmp", number(vars.nosmp)),
+            ("hap", number(vars.hap)),
+            ("hap_2mb", number(vars.hap_2mb)),
+            ("tboot", tboot.into_bytes()),
+            ("maxcpus", number(vars.maxcpus)),
+            ("u8", number(vars.u8)),
+            ("mem", number(vars.mem)),
+            ("noapic", number(vars.noapic)),
+            ("console", quoted(&vars.console)),
+            ("com1", quoted(&vars.com1)),
+            ("nmi", quoted(&vars.nmi)),
+            ("one", quoted(&vars.one)),
+            ("slot(a)", quoted(&vars.slot_a)),
+            ("twice_text", quoted(&vars.twice_text)),
+            ("u16", number(vars.u16)),
+            ("u64", number(vars.u64)),
+            ("size16", number(vars.size16)),
+            ("size32", number(vars.size32)),
+            ("twice_first", number(vars.twice_first)),
+            ("twice_second", number(vars.twice_second)),
+            ("twice_number", number(vars.twice_number)),
+        ] {
+            state.extend([name.as_bytes(), b"=", &value, b" "].concat());
+        }
         state
     }
 
