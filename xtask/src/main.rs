@@ -1,9 +1,11 @@
 //! What the project does to itself. Run as `cargo xtask COMMAND`.
 
+mod bench_parser;
 mod generate;
 #[path = "../../crates/core/tests/model/mod.rs"]
 mod model;
 mod oracle;
+mod panic_free;
 mod xen_parser;
 
 use std::path::{Path, PathBuf};
@@ -40,6 +42,14 @@ enum Command {
         #[arg(long, value_name = "S", default_value_t = 1)]
         seed: u64,
     },
+    /// Count the instructions per option of the engine and of Xen's own parser
+    BenchParser {
+        /// The unpacked source of Xen 4.20
+        #[arg(long, value_name = "DIR")]
+        xen_tree: PathBuf,
+    },
+    /// Fail if the compiled engine can reach a panic
+    PanicFree,
 }
 
 fn main() -> ExitCode {
@@ -57,6 +67,8 @@ fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Generate { check } => generate::run(&root, check),
         Command::Oracle { xen_tree, lines, seed } => oracle::run(&root, &xen_tree, lines, seed),
+        Command::BenchParser { xen_tree } => bench_parser::run(&root, &xen_tree),
+        Command::PanicFree => panic_free::run(&root),
     }
 }
 
