@@ -12,7 +12,7 @@ pub(super) fn read(name: &str, text: Vec<u8>, arguments: &LintArguments, finding
     let mut environment = Environment::default();
     environment.variables.extend(arguments.grub_variables.iter().cloned());
     let config = grub::read(&text, &environment);
-    let origin = Rc::new(Origin { name: name.to_owned(), text });
+    let origin = Origin::new(name.to_owned(), text);
     let mut notes: Vec<Note> = Vec::new();
     for problem in &config.problems {
         add_problem(problem, &origin, &mut notes, findings);

@@ -15,7 +15,7 @@ pub(super) fn read(file: &Path, name: &str, text: Vec<u8>, findings: &mut Findin
     let folder = file.parent().unwrap_or(Path::new(""));
     let mut seen = HashSet::from([identity(file)]);
     let mut input = Input { name: name.to_owned(), pieces: Vec::new(), notes: Vec::new() };
-    let mut origin = Rc::new(Origin { name: name.to_owned(), text });
+    let mut origin = Origin::new(name.to_owned(), text);
     let mut section = None;
     loop {
         let config = match Config::read(&origin.text) {
@@ -69,13 +69,13 @@ pub(super) fn read(file: &Path, name: &str, text: Vec<u8>, findings: &mut Findin
             message: format!("chain= is followed: what counts is in {}", next.display()),
         });
         section = selection.section;
-        origin = Rc::new(Origin { name: next.display().to_string(), text });
+        origin = Origin::new(next.display().to_string(), text);
     }
 }
 
 /// The signed configuration of an image. A locked Xen does not follow its `chain=`.
 pub(super) fn signed(name: String, text: Vec<u8>, findings: &mut Findings<'_>) -> Option<Files> {
-    let origin = Rc::new(Origin { name: name.clone(), text });
+    let origin = Origin::new(name.clone(), text);
     let config = match Config::read(&origin.text) {
         Ok(config) => config,
         Err(problem) => {
