@@ -1,6 +1,6 @@
 //! Holds a Xen tree against `policy/`: every parameter that the tree registers, found by reading its C.
 //!
-//! [`tree`] reads the files, [`token`] and [`unit`] understand as much of C and its preprocessor as is needed,
+//! [`tree`] reads the files, [`token`] and [`mod@unit`] understand as much of C and its preprocessor as is needed,
 //! [`extract`] finds the registrations, [`compare`] holds them against the policy. What could not be understood is
 //! said, and makes the whole answer "could not judge": a parameter that was missed would look like agreement.
 

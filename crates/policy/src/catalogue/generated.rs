@@ -454,7 +454,12 @@ pub static XEN: &[OptionText] = &[
         shape: "a list of positions, then of name=value, separated by ','",
         items: &[
             ItemText { pattern: "1: auto", allows: "yes", reason: "", why: "" },
-            ItemText { pattern: "1: <integer in base 10>", allows: "1200 to 115200", reason: "", why: "" },
+            ItemText {
+                pattern: "1: <integer in base 10>",
+                allows: "1200 to 115200",
+                reason: "value-not-listed",
+                why: "The rate is a decimal number from 1200 to 115200.",
+            },
             ItemText { pattern: "1: auto/<integer>", allows: "any", reason: "", why: "" },
             ItemText { pattern: "1: 115200/<integer>", allows: "any", reason: "", why: "" },
             ItemText { pattern: "1: 57600/<integer>", allows: "any", reason: "", why: "" },
@@ -595,7 +600,12 @@ pub static XEN: &[OptionText] = &[
         shape: "a list of positions, then of name=value, separated by ','",
         items: &[
             ItemText { pattern: "1: auto", allows: "yes", reason: "", why: "" },
-            ItemText { pattern: "1: <integer in base 10>", allows: "1200 to 115200", reason: "", why: "" },
+            ItemText {
+                pattern: "1: <integer in base 10>",
+                allows: "1200 to 115200",
+                reason: "value-not-listed",
+                why: "The rate is a decimal number from 1200 to 115200.",
+            },
             ItemText { pattern: "1: auto/<integer>", allows: "any", reason: "", why: "" },
             ItemText { pattern: "1: 115200/<integer>", allows: "any", reason: "", why: "" },
             ItemText { pattern: "1: 57600/<integer>", allows: "any", reason: "", why: "" },
@@ -5441,6 +5451,7 @@ pub static NOTES: &[&str] = &[
     "The text in opt_clocksource is only compared with the names of the built-in platform timers, whose ports and addresses are fixed or come from firmware; an unknown name gives a warning and the automatic choice. A bad timer makes time run wrong, nothing more.",
     "do_cmci_discover writes the number into the threshold field of MCi_CTL2 after clamping it to the maximum that the bank reports; 0 leaves the bank to polling, and a negative number is a huge unsigned one and is clamped too. Only the reporting rate of corrected errors changes.",
     "Lets Xen look for an RTC at the fixed ports 0x70/0x71 although the ACPI FADT says that there is none; if one ticks, the FADT flag is cleared in memory and dom0's accesses to these ports are intercepted as on any other machine. The port is not selectable.",
+    "The rate is a decimal number from 1200 to 115200.",
     "The first position is a rate in decimal from 1200 to 115200, or auto, and after a usual rate or auto a / and the clock. Anything left over would make parse_positional skip or shift what follows.",
     "Data bits (5 to 8), parity (n, o, e, m, s) and stop bits (1, 2), all three: where the parity is missing parse_positional takes the comma for it, and the text of the next position moves into this one.",
     "Looks for a UART on PCI, sizes its BARs by writing to them and takes its address from the device.",
