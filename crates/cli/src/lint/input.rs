@@ -12,6 +12,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use lockdown_core::{Segment, Target};
+use lockdown_policy::catalogue;
 
 use crate::arguments::{FileKind, LintArguments};
 
@@ -107,6 +108,19 @@ impl Piece {
         let passed = if stretch.literal { offset.saturating_sub(stretch.at) } else { 0 };
         let column = stretch.place.column.saturating_add(passed);
         (Place { column, ..stretch.place }, stretch.literal)
+    }
+}
+
+impl Note {
+    /// What the policy says of a directive that stands beside the options; nothing where it refuses nothing.
+    pub(super) fn of_directive(name: &str, origin: &Origin, place: Place) -> Option<Self> {
+        let entry = catalogue::BOOT.iter().find(|entry| entry.name == name && entry.class == "refused")?;
+        Some(Self {
+            origin: origin.name.clone(),
+            place: Some(place),
+            reason: Some(entry.reason),
+            message: format!("{name}: {} Instead: {}", entry.mechanism, entry.advice),
+        })
     }
 }
 
