@@ -282,7 +282,9 @@ fn judge_xen(option: &Opt<'_>, param: &Param<'_>, bracketed: bool, level: Level,
 
 fn judge_dom0(option: Option<&Opt<'_>>, value: &[u8], value_at: usize, level: Level, text: &[u8]) -> Verdict {
     let whole = 0..text.len();
-    if text.contains(&b'"') {
+    // Quotes swallow what follows them, and Linux's early reader (`arch/x86/lib/cmdline.c`) takes every control
+    // character for a space, which its other one does not.
+    if text.iter().any(|byte| *byte == b'"' || !byte.is_ascii_graphic()) {
         return Verdict::Refused(Refusal { reason: Reason::TEXT_FORM, at: whole, note: 0 });
     }
     let Some(option) = option else {

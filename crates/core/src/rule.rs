@@ -230,6 +230,9 @@ pub enum Pattern<'t> {
     Prefix(&'t [u8], &'t [Item<'t>]),
     /// Text that begins so and has none of the bytes.
     Text(&'t [u8], &'t [u8], bool),
+    /// Text that begins so and goes on with nothing but ASCII letters, digits and `.` `_` `:` `=` `@` `+` `,` `/` `-`,
+    /// which no shell, and no other reader behind it, takes for anything but text.
+    Plain(&'t [u8]),
     /// The empty element.
     Empty(bool),
 }
@@ -381,6 +384,10 @@ impl Pattern<'_> {
             Self::Text(prefix, without, allow) => {
                 let rest = element.strip_prefix(prefix)?;
                 decide(allow && !rest.iter().any(|byte| without.contains(byte)))
+            }
+            Self::Plain(prefix) => {
+                let rest = element.strip_prefix(prefix)?;
+                decide(rest.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._:=@+,/-".contains(byte)))
             }
             Self::Empty(allow) => element.is_empty().then(|| decide(allow)).flatten(),
         }

@@ -10,6 +10,10 @@ use core::ops::Range;
 /// token is dropped without a message.
 pub const TOKEN_MAX: usize = 127;
 
+/// Bytes of dom0's whole command line that Xen keeps: `MAX_GUEST_CMDLINE` (1024, `xen/include/public/xen.h`) less
+/// the terminating NUL. `create_dom0` (`xen/arch/x86/setup.c`, 4.17 and 4.20) drops the rest without a message.
+pub const DOM0_LINE_MAX: usize = 1023;
+
 /// What the text holds up to its first NUL byte, which is where every reader in Xen stops.
 #[must_use]
 pub fn until_nul(text: &[u8]) -> &[u8] {

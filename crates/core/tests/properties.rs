@@ -56,7 +56,7 @@ fn words() -> Vec<Vec<u8>> {
 fn add_words(items: &[Item<'_>], words: &mut Vec<Vec<u8>>) {
     for item in items {
         match item.pattern {
-            Pattern::Flag(name, _) | Pattern::Text(name, _, _) => words.push(name.to_vec()),
+            Pattern::Flag(name, _) | Pattern::Text(name, _, _) | Pattern::Plain(name) => words.push(name.to_vec()),
             Pattern::Words(some, _) => words.extend(some.iter().map(|word| word.to_vec())),
             Pattern::Prefix(prefix, items) => {
                 words.push(prefix.to_vec());
