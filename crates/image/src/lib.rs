@@ -18,9 +18,15 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::arithmetic_side_effects, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+#[cfg(feature = "build")]
+pub mod build;
 mod error;
 mod headers;
+#[cfg(feature = "build")]
+mod raw;
 mod section;
+#[cfg(feature = "sign")]
+pub mod sign;
 mod source;
 
 use std::fs::File;
