@@ -127,7 +127,9 @@ impl<'a> Build<'a> {
     pub fn section(mut self, name: &str, data: &'a dyn Source) -> Result<Self, Error> {
         let name = name_of(name).ok_or_else(|| Error::Name(name.to_owned()))?;
         let mut names = self.sections.iter().map(|section| &section.name);
-        if names.any(|other| other.as_bytes() == name.as_bytes()) || self.added.iter().any(|other| other.name == name) {
+        if names.any(|other| other.as_bytes() == name.as_bytes())
+            || self.added.iter().any(|other| other.name == name)
+        {
             return Err(Error::Duplicate(name));
         }
         let length = data.length().map_err(|source| Error::Contents { name, source })?;
@@ -319,7 +321,10 @@ impl<'a> Build<'a> {
     /// stays as it is.
     fn debug_directory(&self, moved: &Moved<'_>) -> Result<Option<(u64, Vec<u8>)>, Error> {
         let Some(directory) = self.headers.debug().filter(|debug| debug.size != 0) else { return Ok(None) };
-        if moved.kept.iter().all(|kept| kept.section.file_range.is_empty() || kept.file == kept.section.file_range.start)
+        if moved
+            .kept
+            .iter()
+            .all(|kept| kept.section.file_range.is_empty() || kept.file == kept.section.file_range.start)
         {
             return Ok(None);
         }
@@ -386,7 +391,9 @@ impl Row {
         let flags = Characteristics::DATA.0 | Characteristics::READ.0;
         let mut row = [0; ROW];
         row.get_mut(..8)?.copy_from_slice(&self.name.0);
-        for (number, at) in [self.size, self.address, self.file_size, self.file].into_iter().zip([8usize, 12, 16, 20]) {
+        for (number, at) in
+            [self.size, self.address, self.file_size, self.file].into_iter().zip([8usize, 12, 16, 20])
+        {
             row.get_mut(at..)?.get_mut(..4)?.copy_from_slice(&u32::try_from(number).ok()?.to_le_bytes());
         }
         *row.last_chunk_mut()? = flags.to_le_bytes();
@@ -453,7 +460,8 @@ impl Source for Unified<'_> {
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         let size = u64::try_from(buffer.len()).unwrap_or(u64::MAX);
-        let end = offset.checked_add(size).filter(|&end| end <= self.length).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let end =
+            offset.checked_add(size).filter(|&end| end <= self.length).ok_or(io::ErrorKind::UnexpectedEof)?;
         buffer.fill(0);
         for part in &self.parts {
             let from = part.start.max(offset);
@@ -513,7 +521,8 @@ impl<'a> Parts<'a> {
 }
 
 fn name_of(name: &str) -> Option<Name> {
-    let good = (2..=8).contains(&name.len()) && name.starts_with('.') && name.bytes().all(|byte| byte.is_ascii_graphic());
+    let good =
+        (2..=8).contains(&name.len()) && name.starts_with('.') && name.bytes().all(|byte| byte.is_ascii_graphic());
     good.then(|| shortened(name.as_bytes()))
 }
 
