@@ -47,6 +47,8 @@ impl Field {
     pub(crate) const IMAGE_SIZE: Self = Self(OPTIONAL + offset_of!(ImageOptionalHeader64, size_of_image));
     pub(crate) const HEADERS_SIZE: Self = Self(OPTIONAL + offset_of!(ImageOptionalHeader64, size_of_headers));
     pub(crate) const CHECKSUM: Self = Self(OPTIONAL + offset_of!(ImageOptionalHeader64, check_sum));
+    const SECTION_COUNT: Self = Self(FILE + offset_of!(ImageFileHeader, number_of_sections));
+    const OPTIONAL_SIZE: Self = Self(FILE + offset_of!(ImageFileHeader, size_of_optional_header));
     const DIRECTORIES: Self = Self(OPTIONAL + offset_of!(ImageOptionalHeader64, number_of_rva_and_sizes));
 }
 
@@ -83,24 +85,26 @@ impl Headers {
     }
 
     pub(crate) fn set_section_count(&mut self, count: u16) {
-        let at = self.pe.saturating_add(FILE + offset_of!(ImageFileHeader, number_of_sections));
+        let at = self.pe.saturating_add(Field::SECTION_COUNT.0);
         self.put(at, &count.to_le_bytes());
     }
 
     /// Where the table of sections begins.
     pub(crate) fn table(&self) -> usize {
-        let at = self.pe.saturating_add(FILE + offset_of!(ImageFileHeader, size_of_optional_header));
+        let at = self.pe.saturating_add(Field::OPTIONAL_SIZE.0);
         let size = self.bytes.get(at..).and_then(|rest| rest.first_chunk()).copied().map_or(0, u16::from_le_bytes);
         self.pe.saturating_add(OPTIONAL).saturating_add(usize::from(size))
     }
 
     /// Where the checksum stands.
+    #[cfg(feature = "sign")]
     pub(crate) fn checksum(&self) -> Range<usize> {
         let start = self.pe.saturating_add(Field::CHECKSUM.0);
         start..start.saturating_add(4)
     }
 
     /// Where the row stands that points to the signatures; `None` if the headers have no room for one.
+    #[cfg(feature = "sign")]
     pub(crate) fn security_row(&self) -> Option<Range<usize>> {
         self.directory_row(IMAGE_DIRECTORY_ENTRY_SECURITY)
     }
@@ -115,6 +119,7 @@ impl Headers {
         self.directory(IMAGE_DIRECTORY_ENTRY_DEBUG)
     }
 
+    #[cfg(feature = "sign")]
     pub(crate) fn set_security(&mut self, to: Directory) {
         if let Some(row) = self.security_row() {
             self.put(row.start, &to.address.to_le_bytes());

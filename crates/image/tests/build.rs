@@ -126,7 +126,7 @@ mod debug_sections {
             .with("/22", &[0xdd; 0x10])
             .but(|pe| pe.section_alignment = 0x20_0000)
             .build();
-        assert!(TABLE + 4 * ROW < HEADERS && HEADERS < TABLE + 5 * ROW);
+        const { assert!(TABLE + 4 * ROW < HEADERS && HEADERS < TABLE + 5 * ROW) };
         let at = u32::try_from(file.len()).unwrap();
         put(&mut file, SYMBOLS, at);
         put(&mut file, SYMBOL_COUNT, 2);

@@ -82,7 +82,6 @@ impl fmt::Debug for FileKey {
 }
 
 fn decrypt(document: &[u8], pass_phrase: &[u8]) -> Result<SecretDocument, KeyError> {
-    let encrypted =
-        EncryptedPrivateKeyInfo::try_from(document).map_err(|error| KeyError::Decryption(error.into()))?;
+    let encrypted = EncryptedPrivateKeyInfo::try_from(document).map_err(KeyError::Decryption)?;
     encrypted.decrypt(pass_phrase).map_err(KeyError::Decryption)
 }
