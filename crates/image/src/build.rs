@@ -17,7 +17,7 @@ use core::ops::Range;
 use std::io::{self, Seek, SeekFrom, Write};
 
 use crate::error;
-use crate::raw::{Checksum, Field, Headers, QUADWORD, ROW, each_chunk};
+use crate::raw::{Checksum, Field, Headers, QUADWORD, ROW, each_chunk, expect_empty};
 use crate::section::{Characteristics, Name, Section};
 use crate::source::{self, Source};
 use crate::{Image, Part};
@@ -428,14 +428,14 @@ pub struct Unified<'a> {
 }
 
 impl Unified<'_> {
-    /// Writes the image, from the start of `out`.
+    /// Writes the image.
     ///
     /// # Errors
-    /// If a part cannot be read, or `out` cannot be written.
+    /// If a part cannot be read, or `out` is not empty or cannot be written. What it holds then is of no use.
     pub fn write(&self, out: &mut (impl Write + Seek)) -> Result<(), Error> {
         let mut headers = self.headers.clone();
         let end = u64::try_from(headers.bytes.len()).unwrap_or(u64::MAX);
-        out.seek(SeekFrom::Start(0)).map_err(Error::Write)?;
+        expect_empty(out).map_err(Error::Write)?;
         out.write_all(&headers.bytes).map_err(Error::Write)?;
         let mut body = Checksum::default();
         let io = |offset, source| Error::Image(error::Error::Io { offset, source });
@@ -463,7 +463,8 @@ impl Source for Unified<'_> {
         let end =
             offset.checked_add(size).filter(|&end| end <= self.length).ok_or(io::ErrorKind::UnexpectedEof)?;
         buffer.fill(0);
-        for part in &self.parts {
+        let first = self.parts.partition_point(|part| part.start.saturating_add(part.length) <= offset);
+        for part in self.parts.iter().skip(first).take_while(|part| part.start < end) {
             let from = part.start.max(offset);
             let to = part.start.saturating_add(part.length).min(end);
             let place = |at: u64| usize::try_from(at.saturating_sub(offset)).unwrap_or(usize::MAX);

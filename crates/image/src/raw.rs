@@ -2,7 +2,7 @@
 
 use core::mem::{offset_of, size_of};
 use core::ops::Range;
-use std::io;
+use std::io::{self, Seek, SeekFrom};
 
 use object::LittleEndian as LE;
 use object::pe::{
@@ -11,7 +11,7 @@ use object::pe::{
 };
 use object::pod;
 
-use crate::error::{Error, Part, Problem};
+use crate::error::{Error, Fault, Part, Problem};
 use crate::source::{self, Source};
 
 /// How much of a file is held at a time.
@@ -68,7 +68,7 @@ impl Headers {
         let length = source.length().map_err(|source| Error::Io { offset: 0, source })?;
         let truncated = || Problem::truncated(0, Part::Headers, length);
         if size > MOST_HEADERS {
-            return Err(truncated().into());
+            return Err(Problem::new(0, Fault::LongHeaders(size)).into());
         }
         let bytes = source::read(source, 0, size, Part::Headers)?;
         let pe = usize::try_from(pe_at).map_err(|_| truncated())?;
@@ -181,6 +181,14 @@ pub(crate) fn each_chunk<E>(
         offset = offset.saturating_add(u64::try_from(size).unwrap_or(u64::MAX));
     }
     Ok(())
+}
+
+/// What were left of an older file behind the new one would be taken for a part of it.
+pub(crate) fn expect_empty(out: &mut impl Seek) -> io::Result<()> {
+    if out.seek(SeekFrom::End(0))? == 0 {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not empty"))
 }
 
 /// The checksum of a PE file: the sum of its 16-bit words with the carry added back in, plus its length. The field

@@ -18,7 +18,7 @@ use ring::digest::{Context, SHA256};
 pub use certificate::{Certificate, CertificateError};
 pub use key::{FileKey, KeyError};
 
-use crate::raw::{Checksum, Directory, Field, Headers, QUADWORD, each_chunk};
+use crate::raw::{Checksum, Directory, Field, Headers, QUADWORD, each_chunk, expect_empty};
 use crate::section::Name;
 use crate::source::Source;
 use crate::{Image, error};
@@ -108,7 +108,7 @@ pub enum Error {
     Write(#[source] io::Error),
 }
 
-/// Writes the image with a signature, from the start of `out`. An image whose length is not a multiple of eight is
+/// Writes the image with a signature to `out`, which must be empty. An image whose length is not a multiple of eight is
 /// filled up with zeros, and the signature covers them.
 ///
 /// # Errors
@@ -126,7 +126,7 @@ pub fn sign(
         return Err(Error::OtherKey);
     }
     let mut unsigned = Unsigned::read(image)?;
-    out.seek(SeekFrom::Start(0)).map_err(Error::Write)?;
+    expect_empty(out).map_err(Error::Write)?;
     let digest = unsigned.copy(out)?;
 
     let content = signature::Content::new(&digest)?;

@@ -332,7 +332,8 @@ mod refused {
         let unified = Build::on(&image).unwrap().section(".ramdisk", &broken).unwrap().finish().unwrap();
         assert!(matches!(unified.write(&mut Cursor::new(Vec::new())), Err(Error::Image(_))));
         let good = Build::on(&image).unwrap().finish().unwrap();
-        assert!(matches!(good.write(&mut Cursor::new(&mut [0; 0x100][..])), Err(Error::Write(_))));
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+        assert!(matches!(good.write(&mut full.unwrap()), Err(Error::Write(_))));
     }
 
     /// Has a size, and nothing else.

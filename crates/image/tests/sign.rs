@@ -173,6 +173,10 @@ fn keys_of_all_sizes_and_forms() {
         run("openssl", arguments.chain([from, OsStr::new("-out"), der.as_os_str()])).unwrap();
         let certificate = Certificate::read(&std::fs::read(der).unwrap()).unwrap();
         assert_eq!(certificate.public_key(), keys.key.public_key());
+
+        let pem = std::fs::read_to_string(&keys.certificate_path).unwrap();
+        let explained = format!("Subject: CN = test\n{pem}");
+        assert!(Certificate::read(explained.as_bytes()).is_ok(), "text in front, as openssl puts it");
     }
 }
 
@@ -249,7 +253,7 @@ mod refused {
         let no_place = Pe::new().with(".text", b"text").but(|pe| pe.directories = 4).build();
         assert!(matches!(digest(&&no_place[..]), Err(Error::NoPlace)));
         let short = Pe::new().with(".text", b"text").but(|pe| pe.optional_header_size = 112).build();
-        assert!(!matches!(digest(&&short[..]), Ok(_)));
+        assert!(digest(&&short[..]).is_err());
         let pe = Pe::new().with(".text", b"text").with(".gap", b"gap").with(".rest", b"rest");
         let gap = pe.row(1, |row| row.raw_size = 0x10).build();
         let error = digest(&&gap[..]).unwrap_err();
@@ -257,6 +261,20 @@ mod refused {
 
         let image = Image::read(&gap[..]).unwrap();
         assert!(Build::on(&image).unwrap().finish().is_ok(), "the message says so");
+    }
+
+    #[test]
+    fn an_output_with_something_in_it() {
+        let Some(keys) = Keys::make() else { return };
+        let base = unsigned();
+        let mut out = Cursor::new(vec![1]);
+        assert!(matches!(sign(&&base[..], &keys.key, &keys.certificate, now(), &mut out), Err(Error::Write(_))));
+        let image = Image::read(&base[..]).unwrap();
+        assert!(matches!(
+            Build::on(&image).unwrap().finish().unwrap().write(&mut out),
+            Err(build::Error::Write(_))
+        ));
+        assert_eq!(out.into_inner(), [1]);
     }
 
     #[test]
