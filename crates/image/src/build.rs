@@ -61,8 +61,8 @@ pub enum Error {
         /// Where the first section is loaded.
         first: u64,
     },
-    /// An alignment that is no power of two.
-    #[error("the image's {what} is {value:#x}, which is no power of two")]
+    /// An alignment that is no power of two, or in the file one above 64 KiB, where the PE specification ends.
+    #[error("the image's {what} is {value:#x}; a power of two is wanted, in the file of 64 KiB at most")]
     Alignment {
         /// Of sections in memory, or in the file.
         what: &'static str,
@@ -194,8 +194,9 @@ impl<'a> Build<'a> {
     }
 
     fn lay_out(mut self, kept: &[Kept<'a>]) -> Result<Unified<'a>, Error> {
-        let in_file = self.alignment(Field::FILE_ALIGNMENT, "file alignment")?;
-        let in_memory = self.alignment(Field::SECTION_ALIGNMENT, "section alignment")?.max(PAGE);
+        // What is filled up in the file is written: a hostile image must not make gigabytes of it.
+        let in_file = self.alignment(Field::FILE_ALIGNMENT, "file alignment", MOST_IN_FILE)?;
+        let in_memory = self.alignment(Field::SECTION_ALIGNMENT, "section alignment", u32::MAX)?.max(PAGE);
         let headers_size = self.size_headers(kept, in_file)?;
 
         let mut parts = Parts::default();
@@ -210,10 +211,11 @@ impl<'a> Build<'a> {
         cursor = align(cursor, in_file);
 
         let mut rows = Vec::new();
-        let mut address = kept.iter().map(|kept| kept.section.memory().end).max().unwrap_or(headers_size);
+        let ends = kept.iter().map(|kept| kept.section.memory().end);
+        let mut address = ends.fold(headers_size, u64::max);
         let mut data_size = u64::from(self.headers.u32(Field::DATA_SIZE));
         for added in &self.added {
-            address = align(address.max(headers_size), in_memory);
+            address = align(address, in_memory);
             let size = align(added.length, in_file);
             let row = Row { name: added.name, size: added.length, address, file_size: size, file: cursor };
             rows.push(row.bytes().ok_or(Error::TooBig(added.name))?);
@@ -254,9 +256,13 @@ impl<'a> Build<'a> {
         Ok(Unified { headers: self.headers, parts: parts.0, length: cursor })
     }
 
-    fn alignment(&self, field: Field, what: &'static str) -> Result<u64, Error> {
+    fn alignment(&self, field: Field, what: &'static str, most: u32) -> Result<u64, Error> {
         let value = self.headers.u32(field);
-        if value.is_power_of_two() { Ok(u64::from(value)) } else { Err(Error::Alignment { what, value }) }
+        if value.is_power_of_two() && value <= most {
+            Ok(u64::from(value))
+        } else {
+            Err(Error::Alignment { what, value })
+        }
     }
 
     /// How long the headers must be. They are loaded as they are, so they must end before the first section.
@@ -353,6 +359,8 @@ const DEBUG_ENTRY: usize = 28;
 const MOST_DEBUG: u64 = 64 << 10;
 /// Longer than any prefix that is looked for.
 const ENOUGH_OF_A_NAME: u64 = 16;
+/// The largest alignment in the file.
+const MOST_IN_FILE: u32 = 64 << 10;
 /// Firmware sets access rights by page.
 const PAGE: u64 = 0x1000;
 

@@ -189,6 +189,16 @@ mod debug_sections {
     }
 
     #[test]
+    fn leave_at_least_the_headers() {
+        let file =
+            Pe::new().with(".debug_", &[0xdd; 0x20]).with(".e", b"").row(1, |row| row.virtual_address = 0).build();
+        let image = Image::read(&file[..]).unwrap();
+        let built = written(Build::on(&image).unwrap().drop_debug(true));
+        assert_eq!((get(&built, IMAGE_SIZE), built.len()), (0x1000, 0x200));
+        Image::read(&built[..]).unwrap();
+    }
+
+    #[test]
     fn a_name_that_is_cut_must_not_hide_a_new_section() {
         let mut file = Pe::new().with(".text", b"text").with("/4", b"looks like one").build();
         let at = u32::try_from(file.len()).unwrap();
@@ -300,13 +310,16 @@ mod refused {
     }
 
     #[test]
-    fn no_power_of_two() {
+    fn alignments_that_are_none() {
         for value in [0, 3, 0x1800] {
             let file = xen().but(|pe| pe.section_alignment = value).build();
             assert!(matches!(refusal(&file, &[]), Error::Alignment { what: "section alignment", .. }));
+        }
+        for value in [0, 3, 0x1800, 0x2_0000, 0x8000_0000] {
             let file = xen().but(|pe| pe.file_alignment = value).build();
             assert!(matches!(refusal(&file, &[]), Error::Alignment { what: "file alignment", .. }));
         }
+        build(&xen().but(|pe| pe.file_alignment = 0x1_0000).build(), &[(".a", b"a")]);
     }
 
     #[test]
