@@ -45,7 +45,7 @@ drift: sources
 
 # The engine reads text exactly as Xen's own parser does.
 oracle: sources
-	cargo xtask oracle --xen-tree "$$(cargo xtask source --release trixie)" --lines $(ORACLE_LINES)
+	cargo run --quiet --release --package xtask -- oracle --xen-tree "$$(cargo xtask source --release trixie)" --lines $(ORACLE_LINES)
 
 panic-free: setup
 	cargo xtask panic-free

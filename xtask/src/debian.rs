@@ -137,7 +137,7 @@ impl Store {
         if !is_package_name(package) {
             bail!("{package:?} is not the name of a Debian package");
         }
-        if !refresh && let Some(folder) = self.known(package) {
+        if let Some(folder) = self.known(package).filter(|_| !refresh) {
             return Ok(folder);
         }
         let fetched = match self.fetch(package, refresh) {

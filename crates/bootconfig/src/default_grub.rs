@@ -348,9 +348,7 @@ impl Reader {
         if self.kept > BYTES {
             return Err("the values are too long to be followed".to_owned());
         }
-        if let Some(value) = value
-            && !text.is_empty()
-        {
+        if let Some(value) = value.as_mut().filter(|_| !text.is_empty()) {
             let (line, column) = self.place(part.start);
             origins.push(Origin {
                 at: value.len(),

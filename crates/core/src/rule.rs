@@ -297,7 +297,8 @@ fn kept(value: &[u8], keeps: u16) -> &[u8] {
 fn judge_elements(value: &[u8], separator: u8, mut judge: impl FnMut(usize, &[u8]) -> Outcome) -> Outcome {
     let mut overlay = 0;
     let mut start: usize = 0;
-    for (index, element) in value.split(|&byte| byte == separator).enumerate() {
+    let mut index: usize = 0;
+    for element in value.split(|&byte| byte == separator) {
         match judge(index, element) {
             Outcome::Allowed(by) => overlay = overlay.max(by),
             Outcome::Refused(range, reason, note) => {
@@ -306,6 +307,8 @@ fn judge_elements(value: &[u8], separator: u8, mut judge: impl FnMut(usize, &[u8
             }
         }
         start = start.saturating_add(element.len()).saturating_add(1);
+        // Not `enumerate`, whose count could overflow as far as the compiler knows.
+        index = index.saturating_add(1);
     }
     Outcome::Allowed(overlay)
 }

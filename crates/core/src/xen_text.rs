@@ -83,7 +83,7 @@ impl<'a> Param<'a> {
         let value_at = equals.map_or(token.len(), |at| at.saturating_add(1));
         let value = token.get(value_at..).unwrap_or_default();
         let bracketed = equals.and_then(|_| {
-            let at = key.iter().position(|byte| b"([{<".contains(byte))?;
+            let at = key.iter().position(|byte| matches!(byte, b'(' | b'[' | b'{' | b'<'))?;
             Some(Bracketed { name: key.get(..=at)?, argument: token.get(at..)? })
         });
         let (name, negated) = match key.strip_prefix(b"no-") {

@@ -19,7 +19,7 @@ use crate::raw::{Dom0File, OptionFile, RawDom0, RawItem, RawOption, RawReason, R
 pub const XEN_VERSIONS: [&str; 3] = ["4.17", "4.20", "HEAD"];
 
 const OPTION_KINDS: [&str; 6] = ["custom", "boolean", "integer", "size", "string", "ignore"];
-const BOOT_KINDS: [&str; 4] = ["early", "efi-argument", "config-key", "separator"];
+const BOOT_KINDS: [&str; 5] = ["early", "efi-argument", "config-key", "boot-loader", "separator"];
 const ARCHITECTURES: [&str; 3] = ["x86", "arm", "riscv"];
 
 pub(crate) fn load(folder: &Path) -> Result<Policy, Problems> {

@@ -128,9 +128,7 @@ impl Reader<'_> {
                     continue;
                 }
             }
-            if let Some(dimension) = &mut dimension
-                && (depth > 1 || !token.is("["))
-            {
+            if let Some(dimension) = dimension.as_mut().filter(|_| depth > 1 || !token.is("[")) {
                 dimension.push(token.clone());
             }
         }

@@ -278,7 +278,10 @@ impl Scanner<'_> {
 
     fn bits(&self, declaration: &Declaration) -> Storage {
         let plain = !declaration.pointer && declaration.dimensions.is_empty();
-        let bits = if plain { self.tree.bits(&declaration.words) } else { None };
+        let fixed = declaration.words.iter().any(|word| word.contains("64"));
+        // Elsewhere a long or an address may be narrower than on x86.
+        let narrower = |bits: &u8| *bits == 64 && !fixed && matches!(self.file.area, Area::Other(_));
+        let bits = if plain { self.tree.bits(&declaration.words).filter(|bits| !narrower(bits)) } else { None };
         bits.map_or_else(
             || Storage::Unseen(format!("{} is a {}", declaration.name, declaration.words.join(" "))),
             Storage::Bits,
@@ -446,20 +449,21 @@ fn substitute(definition: &Macro, given: &[Vec<Token>]) -> Vec<Token> {
         if token.is("##") {
             paste = true;
             continue;
-        } else if token.is("#")
-            && let Some(spelled) = body.peek().and_then(|next| argument(next))
-        {
+        }
+        let spelled = body.peek().filter(|_| token.is("#")).and_then(|next| argument(next));
+        if let Some(spelled) = spelled {
             body.next();
             tokens = vec![Token { kind: Kind::Text, text: spell(&spelled), ..token.clone() }];
         } else if let Some(argument) = argument(token) {
             tokens = argument;
         }
         let mut tokens = tokens.into_iter();
-        if std::mem::take(&mut paste)
-            && let Some(last) = result.last_mut()
-            && let Some(first) = tokens.next()
-        {
-            last.text.push_str(&first.text);
+        if std::mem::take(&mut paste) {
+            // Nothing is pasted onto nothing.
+            let last = result.last_mut();
+            if let Some((last, first)) = last.and_then(|last| Some((last, tokens.next()?))) {
+                last.text.push_str(&first.text);
+            }
         }
         result.extend(tokens);
     }
@@ -646,6 +650,14 @@ mod tests {
             ("xen/arch/arm/e.c", "long elsewhere;"),
         ]);
         assert_eq!(found.registrations.first().map(|one| one.storage.clone()), Some(Storage::Bits(16)));
+    }
+
+    #[test]
+    fn a_long_of_another_architecture_has_no_width_here() {
+        let text = "unsigned long a; integer_param(\"a\", a); uint64_t b; integer_param(\"b\", b);";
+        let all = found(&[("xen/arch/arm/a.c", text)]).registrations;
+        let seen: Vec<_> = all.iter().map(|one| matches!(one.storage, Storage::Bits(64))).collect();
+        assert_eq!(seen, [false, true]);
     }
 
     #[test]

@@ -102,17 +102,17 @@ impl Test<'_> {
         let first = self.args.get(self.next);
         let second = self.args.get(self.next.saturating_add(1));
         let third = self.args.get(self.next.saturating_add(2));
-        if let (Some(left), Some(operator), Some(right)) = (first, second, third)
-            && let Some(truth) = self.binary(left, operator.decided()?, right)
-        {
-            self.next = self.next.saturating_add(3);
-            return Ok(Some(truth));
+        if let (Some(left), Some(operator), Some(right)) = (first, second, third) {
+            if let Some(truth) = self.binary(left, operator.decided()?, right) {
+                self.next = self.next.saturating_add(3);
+                return Ok(Some(truth));
+            }
         }
-        if let (Some(operator), Some(operand)) = (first, second)
-            && let Some(truth) = self.unary(operator.decided()?, operand)
-        {
-            self.next = self.next.saturating_add(2);
-            return Ok(Some(truth));
+        if let (Some(operator), Some(operand)) = (first, second) {
+            if let Some(truth) = self.unary(operator.decided()?, operand) {
+                self.next = self.next.saturating_add(2);
+                return Ok(Some(truth));
+            }
         }
         Ok(None)
     }

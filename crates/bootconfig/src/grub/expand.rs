@@ -150,14 +150,10 @@ impl<'a, 'e> Expansion<'a, 'e> {
                 self.note_glob(at, text);
             }
             at = at.saturating_add(plain);
-            if let Some(escaped) = escape.get(1..2)
-                && escaped != b"\n"
-            {
+            if let Some(escaped) = escape.get(1..2).filter(|escaped| *escaped != b"\n") {
                 self.literal(at.saturating_add(1), escaped);
-                if let [b'\\', b'x', high, low, ..] = escape
-                    && high.is_ascii_hexdigit()
-                    && low.is_ascii_hexdigit()
-                {
+                let is_hex = |byte: &u8| byte.is_ascii_hexdigit();
+                if matches!(escape, [b'\\', b'x', high, low, ..] if is_hex(high) && is_hex(low)) {
                     self.unknown(at, at.saturating_add(4), What::HexEscape);
                 }
             }

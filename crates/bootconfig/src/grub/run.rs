@@ -213,9 +213,7 @@ impl<'a> Run<'a> {
             problems.push(self.at(Severity::Error, nested.start, message.to_owned()));
         }
         let boots_xen = sink.commands.iter().any(|command| matters(command.kind));
-        if let Some(why) = definition.undecided
-            && boots_xen
-        {
+        if let Some(why) = definition.undecided.filter(|_| boots_xen) {
             let message = format!("whether this entry is in the menu is decided at boot: {}", self.describe(why));
             problems.push(self.at(Severity::Note, definition.start, message));
         }

@@ -136,6 +136,13 @@ impl Words<'_> {
                 (Some(refused), message, refusal.at.clone())
             }
         };
+        let message = match token.text.len() > xen_text::TOKEN_MAX && target == Target::Xen {
+            true => format!(
+                "{message} (Xen keeps the first {} bytes of a token and drops the rest)",
+                xen_text::TOKEN_MAX
+            ),
+            false => message,
+        };
         let (place, literal) = piece.place(base.saturating_add(token.offset));
         self.tokens.push(JudgedToken {
             segment: piece.segment,
