@@ -73,6 +73,9 @@ pub enum Fault {
     /// An image without sections.
     #[error("the image has no sections")]
     NoSections,
+    /// Headers that are held in memory to be changed, and are far larger than any image's.
+    #[error("the headers are {0:#x} bytes long, more than any image needs")]
+    LongHeaders(u64),
     /// The table is longer than the headers, which are what the firmware loads and Xen reads.
     #[error(
         "too many sections: the table of {count} ends at {end:#x}, and the headers it belongs to at {headers:#x}"

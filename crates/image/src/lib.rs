@@ -14,13 +14,22 @@
 //! that overlap one another or the headers. Alignment is not looked at: Xen's linker aligns to 0x20 bytes.
 //!
 //! Relocations are not applied. Those of xen.efi are in its own sections.
+//!
+//! To read needs no feature. `build` adds sections to an image, `sign` signs it for Secure Boot; both are modules of
+//! the same name.
 
 #![forbid(unsafe_code)]
 #![warn(clippy::arithmetic_side_effects, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+#[cfg(feature = "build")]
+pub mod build;
 mod error;
 mod headers;
+#[cfg(feature = "build")]
+mod raw;
 mod section;
+#[cfg(feature = "sign")]
+pub mod sign;
 mod source;
 
 use std::fs::File;

@@ -39,7 +39,7 @@ impl Source for &[u8] {
 }
 
 /// Reads `size` bytes of the part that begins at `offset`. The file's length is asked before memory is.
-pub(crate) fn read(source: &impl Source, offset: u64, size: u64, part: Part) -> Result<Vec<u8>, Error> {
+pub(crate) fn read(source: &(impl Source + ?Sized), offset: u64, size: u64, part: Part) -> Result<Vec<u8>, Error> {
     let io = |source| Error::Io { offset, source };
     let length = source.length().map_err(io)?;
     let truncated = || Problem::truncated(offset, part, length);

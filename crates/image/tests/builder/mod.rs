@@ -12,6 +12,10 @@ pub(crate) struct Pe {
     pub(crate) count: Option<u16>,
     pub(crate) image_size: u32,
     pub(crate) headers_size: u32,
+    pub(crate) section_alignment: u32,
+    pub(crate) file_alignment: u32,
+    /// How many data directories there are.
+    pub(crate) directories: u32,
     pub(crate) rows: Vec<Row>,
     pub(crate) data: Vec<u8>,
 }
@@ -46,6 +50,9 @@ impl Pe {
             count: None,
             image_size: 0x10000,
             headers_size: HEADERS,
+            section_alignment: 0x1000,
+            file_alignment: 0x20,
+            directories: 16,
             rows: Vec::new(),
             data: Vec::new(),
         }
@@ -95,9 +102,14 @@ impl Pe {
         file.extend([0x26, 0]);
         let optional = file.len();
         file.extend(self.magic.to_le_bytes());
+        file.resize(optional + 32, 0);
+        file.extend(self.section_alignment.to_le_bytes());
+        file.extend(self.file_alignment.to_le_bytes());
         file.resize(optional + 56, 0);
         file.extend(self.image_size.to_le_bytes());
         file.extend(self.headers_size.to_le_bytes());
+        file.resize(optional + 108, 0);
+        file.extend(self.directories.to_le_bytes());
         file.resize(optional + usize::from(OPTIONAL), 0);
         for row in &self.rows {
             file.extend(row.name);
