@@ -350,14 +350,32 @@ fn judge_apt(said: &str) -> Failure {
     if has(&["Unable to find a source package", "Unable to locate package", "no installation candidate"]) {
         return Failure::Final(anyhow::anyhow!("the archive has no package of that name\n{said}"));
     }
+    if has(&["Failed to fetch", "does not have a Release file"])
+        && has(&["  40", " 404", "Not Found", "Release file"])
+    {
+        return Failure::Final(anyhow::anyhow!(
+            "there is no Debian archive at that address: set DEBIAN_MIRROR to one, as in \
+             DEBIAN_MIRROR=http://SERVER/debian\n{said}"
+        ));
+    }
     if has(&["NO_PUBKEY", "is not signed", "couldn't be verified", "could not be verified"]) {
         return Failure::Final(anyhow::anyhow!(
             "the archive is not signed with a key of the package debian-archive-keyring: \
              install its newest version, or name another archive in DEBIAN_MIRROR\n{said}"
         ));
     }
-    if has(&["resolving", "resolve", "Could not connect", "Connection", "timed out", "unreachable"]) {
-        return Failure::Passing(anyhow::anyhow!("the network or the archive cannot be reached\n{said}"));
+    if has(&[
+        "resolving",
+        "resolve",
+        "Could not connect",
+        "Unable to connect",
+        "Connection",
+        "timed out",
+        "unreachable",
+    ]) {
+        return Failure::Passing(anyhow::anyhow!(
+            "the network or the archive cannot be reached; DEBIAN_MIRROR can name another archive\n{said}"
+        ));
     }
     Failure::Passing(anyhow::anyhow!("apt-get failed\n{said}"))
 }

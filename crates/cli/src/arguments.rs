@@ -9,7 +9,7 @@ use lockdown_core::tables::XEN_VERSIONS;
 /// Secure Boot lockdown for Xen: what a locked Xen does with a command line, a configuration, an image.
 #[derive(Debug, Parser)]
 #[command(name = "xen-lockdown", version, max_term_width = 100)]
-#[command(after_help = "Exit status: 0 nothing found, 1 findings, 2 could not judge.")]
+#[command(after_help = "Exit status: 0 nothing refused, 1 something refused, 2 could not judge.")]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -44,8 +44,8 @@ Examples:
   xen-lockdown lint --format sarif /boot/efi/EFI/xen/xen.cfg xen-unified.efi
       a configuration file and an image's signed configuration, for a code scanner
 
-Files: xen.cfg (with the files it chains to), grub.cfg, /etc/default/grub, a unified xen.efi (its .config
-section, which is signed text). Their kind is found from the content; --as sets it.
+Files: xen.cfg (with the files it chains to), grub.cfg, /etc/default/grub, a unified xen.efi (its
+section .config, which is signed text). Their kind is found from the content; --as sets it.
 
 Exit status: 0 nothing refused, 1 something refused, 2 could not judge (usage, unreadable input).";
 

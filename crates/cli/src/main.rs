@@ -9,6 +9,7 @@ mod lint;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{CommandFactory, Parser};
 
 use crate::arguments::{Arguments, Command};
@@ -35,8 +36,9 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Manual { folder } => {
-            std::fs::create_dir_all(&folder)?;
-            clap_mangen::generate_to(Arguments::command(), &folder)?;
+            let pages = std::fs::create_dir_all(&folder)
+                .and_then(|()| clap_mangen::generate_to(Arguments::command(), &folder));
+            pages.with_context(|| format!("the manual cannot be written to {}", folder.display()))?;
             Ok(ExitCode::SUCCESS)
         }
     }

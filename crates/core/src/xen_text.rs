@@ -39,15 +39,24 @@ pub fn split_dom0(text: &[u8]) -> Option<(usize, Range<usize>)> {
 /// The next token at or after `from`: Xen splits at the space character alone, so a tab is part of a token.
 #[must_use]
 pub fn next_token(text: &[u8], from: usize) -> Option<Range<usize>> {
-    let is_end = |byte: u8| byte == b' ' || byte == 0;
     let rest = text.get(from..)?;
-    let start = from.saturating_add(rest.iter().position(|&byte| byte != b' ')?);
-    if text.get(start) == Some(&0) {
-        return None;
-    }
+    let start = from.saturating_add(leading(rest, |byte| byte == b' '));
     let token = text.get(start..)?;
-    let len = token.iter().position(|&byte| is_end(byte)).unwrap_or(token.len());
-    Some(start..start.saturating_add(len))
+    let len = leading(token, |byte| byte != b' ' && byte != 0);
+    if len == 0 { None } else { Some(start..start.saturating_add(len)) }
+}
+
+/// How many bytes at the beginning are wanted. Counted by what is left, because the counter of `Iterator::position` has
+/// an overflow check that Rust 1.85 does not see through.
+fn leading(text: &[u8], wanted: impl Fn(u8) -> bool) -> usize {
+    let mut left = text;
+    while let [first, rest @ ..] = left {
+        if !wanted(*first) {
+            break;
+        }
+        left = rest;
+    }
+    text.len().saturating_sub(left.len())
 }
 
 /// One token, cut and taken apart as `parse_params` does it.

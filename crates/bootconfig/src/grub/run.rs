@@ -1,5 +1,6 @@
 //! Runs the script without booting anything (grub-core/script/execute.c, 2.12).
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::mem;
 use std::rc::Rc;
@@ -1198,12 +1199,12 @@ impl Problems {
         if self.list.contains(&problem) {
             return;
         }
-        if self.list.len() < PROBLEMS {
-            self.list.push(problem);
-        } else if self.list.len() == PROBLEMS {
-            self.list.push(Problem { message: "there are more problems from here on".to_owned(), ..problem });
-        } else {
-            self.raise(problem.severity);
+        match self.list.len().cmp(&PROBLEMS) {
+            Ordering::Less => self.list.push(problem),
+            Ordering::Equal => {
+                self.list.push(Problem { message: "there are more problems from here on".to_owned(), ..problem });
+            }
+            Ordering::Greater => self.raise(problem.severity),
         }
     }
 

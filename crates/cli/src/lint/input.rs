@@ -186,8 +186,17 @@ pub(super) fn from_file(file: &Path, arguments: &LintArguments, findings: &mut F
     }
     let text = match read(file) {
         Ok(text) => text,
+        Err(message) if name.contains('=') && !file.exists() => {
+            let message = format!("{message}; to judge text, give it with --runtime");
+            return findings.troubles.push(Trouble::new(&name, message));
+        }
         Err(message) => return findings.troubles.push(Trouble::new(&name, message)),
     };
+    if arguments.kind.is_none() && text.iter().take(16).any(|&byte| byte == 0) && !begins_with_utf_16(&text) {
+        let message = "this is a binary file and no image (a unified xen.efi begins with MZ); if it is a \
+                       configuration all the same, say which with --as";
+        return findings.troubles.push(Trouble::new(&name, message));
+    }
     match arguments.kind.or_else(|| kind_of(&text)) {
         Some(FileKind::XenCfg) => xen_cfg::read(file, &name, text, findings),
         Some(FileKind::GrubCfg) => grub_cfg::read(&name, text, arguments, findings),
@@ -198,6 +207,11 @@ pub(super) fn from_file(file: &Path, arguments: &LintArguments, findings: &mut F
              image; say so with --as",
         )),
     }
+}
+
+/// A configuration that an editor saved as UTF-16: its reader says so.
+fn begins_with_utf_16(text: &[u8]) -> bool {
+    text.starts_with(&[0xff, 0xfe]) || text.starts_with(&[0xfe, 0xff])
 }
 
 fn begins_with_mz(file: &Path) -> bool {

@@ -54,7 +54,8 @@ pub(super) fn print(report: &Report) -> anyhow::Result<()> {
 
 fn result(judged: &Judged, token: &JudgedToken) -> Option<Value> {
     let refused = token.refused.as_ref()?;
-    let text = format!("{} is refused: {}. Instead: {}", token.text, token.message, refused.advice);
+    let text =
+        format!("{} is refused: {}. Instead: {}", token.text, token.message.trim_end_matches('.'), refused.advice);
     Some(json!({
         "ruleId": refused.reason,
         "level": "error",

@@ -26,6 +26,12 @@ pub(super) fn read(name: &str, text: Vec<u8>, findings: &mut Findings<'_>) {
             }),
         }
     }
+    let sets = |name: &str| settings.assignments.iter().any(|assignment| assignment.name == name);
+    if !default_grub::COMMAND_LINES.iter().any(|name| sets(name)) {
+        let message =
+            "there is nothing to judge: none of the settings for command lines (GRUB_CMDLINE_...) is in it";
+        return findings.troubles.push(Trouble::new(name, message));
+    }
     let lines = default_grub::command_lines(&settings.assignments);
     add(name.to_owned(), &lines.xen_normal, &lines.dom0_normal, notes, &origin, findings);
     if lines.recovery {

@@ -29,6 +29,9 @@ pub(super) fn read(file: &Path, name: &str, text: Vec<u8>, findings: &mut Findin
         let selection = if first { config.select(None) } else { config.select_chained(section.as_deref()) };
         let Some(chain) = selection.chain.filter(|chain| chain.followed) else {
             add_pieces(&mut input, &origin, &config, &selection, Segment::Runtime);
+            if says_nothing(&selection) {
+                return findings.troubles.push(Trouble::new(&origin.name, NOTHING));
+            }
             add_file_notes(&mut input, &origin, &selection);
             return findings.add(input);
         };
@@ -73,6 +76,12 @@ pub(super) fn read(file: &Path, name: &str, text: Vec<u8>, findings: &mut Findin
     }
 }
 
+const NOTHING: &str = "there is nothing to judge: Xen finds neither options= nor kernel= in it";
+
+fn says_nothing(selection: &Selection<'_>) -> bool {
+    selection.options.is_none() && selection.kernel.is_none()
+}
+
 /// The signed configuration of an image. A locked Xen does not follow its `chain=`.
 pub(super) fn signed(
     name: String,
@@ -92,6 +101,9 @@ pub(super) fn signed(
     let chain = selection.chain.map(|chain| place_of(&chain.file));
     input.notes.extend(chain.and_then(|place| Note::of_directive("xen.cfg:chain", &origin, place)));
     add_pieces(&mut input, &origin, &config, &selection, Segment::Signed);
+    if says_nothing(&selection) && chain.is_none() {
+        return findings.troubles.push(Trouble::new(&origin.name, NOTHING));
+    }
     let named = [
         (selection.kernel.map(|kernel| kernel.file), ".kernel", "xen.cfg:kernel"),
         (selection.ramdisk, ".ramdisk", "xen.cfg:ramdisk"),
