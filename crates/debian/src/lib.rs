@@ -199,6 +199,7 @@ fn choose_mirror(entries: Vec<SourceEntry>, is_debian: bool) -> Option<String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 
