@@ -25,10 +25,9 @@ pub fn build(project: &Path, lab: &Path, say: &(dyn Fn(&str) + Sync)) -> Result<
     say("building the guest's programs");
     let target = lab.join("guest");
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(["build", "--quiet", "--release", "--locked", "--target", PLATFORM]);
-    command.args(["--package", "guest-init", "--package", "attacks", "--target-dir"]).arg(&target);
-    command.current_dir(project).env("RUSTFLAGS", "-Ctarget-feature=+crt-static");
-    command.env_remove("CARGO_ENCODED_RUSTFLAGS").stdin(Stdio::null());
+    command.args(["guest", "--quiet", "--locked", "--target-dir"]).arg(&target).current_dir(project);
+    // The flags of whoever builds the lab are not meant for the guest.
+    command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").stdin(Stdio::null());
     let output = command.output().context("cargo cannot be started")?;
     if !output.status.success() {
         bail!("the guest's programs cannot be built: {}", String::from_utf8_lossy(&output.stderr).trim());
