@@ -143,7 +143,8 @@ pub fn read(line: &str) -> Line {
     if let Some((_, version)) = line.split_once("Xen version ") {
         return Line::XenStarted(version.to_owned());
     }
-    if line.contains("Linux version ") {
+    // Xen's last line before it hands over; the kernel's own first one may be too quiet to be seen.
+    if line.contains("*** Serial input to DOM0") {
         return Line::KernelStarted;
     }
     Line::Text

@@ -239,7 +239,7 @@ pub fn config(dom0: Dom0, xen: &str, linux: &str) -> String {
         Dom0::Pvh => "1024M,max:1024M",
     };
     let options = format!("console=com1 com1=115200,8n1 loglvl=all dom0_mem={memory}{kind} {xen}");
-    let kernel = format!("vmlinuz console=hvc0 {linux}");
+    let kernel = format!("vmlinuz console=hvc0 loglevel=6 {linux}");
     format!(
         "[global]\ndefault=xen\n\n[xen]\noptions={}\nkernel={}\nramdisk=initrd\n",
         options.trim(),
@@ -256,6 +256,6 @@ mod tests {
     fn the_configuration_ends_lines_where_xen_expects_it() {
         let text = config(Dom0::Pvh, "smep=1", "quiet");
         assert!(text.contains("dom0=pvh dom0-iommu=none smep=1\n"), "{text}");
-        assert!(text.contains("\nkernel=vmlinuz console=hvc0 quiet\n"), "{text}");
+        assert!(text.contains("\nkernel=vmlinuz console=hvc0 loglevel=6 quiet\n"), "{text}");
     }
 }
