@@ -232,7 +232,7 @@ impl Lab {
 pub fn config(dom0: Dom0, xen: &str, linux: &str) -> String {
     let kind = match dom0 {
         Dom0::Pv => "",
-        Dom0::Pvh => " dom0=pvh dom0-iommu=none",
+        Dom0::Pvh => " dom0=pvh",
     };
     let memory = match dom0 {
         Dom0::Pv => "512M,max:512M",
@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn the_configuration_ends_lines_where_xen_expects_it() {
         let text = config(Dom0::Pvh, "smep=1", "quiet");
-        assert!(text.contains("dom0=pvh dom0-iommu=none smep=1\n"), "{text}");
+        assert!(text.contains("dom0=pvh smep=1\n"), "{text}");
         assert!(text.contains("\nkernel=vmlinuz console=hvc0 loglevel=6 quiet\n"), "{text}");
     }
 }
