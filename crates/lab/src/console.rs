@@ -137,7 +137,8 @@ pub fn read(line: &str) -> Line {
     if line.contains("BdsDxe: failed to start Boot") || line.contains("BdsDxe: No bootable option") {
         return Line::NotStarted(line.to_owned());
     }
-    if line.contains("Panic on CPU") || line.contains("Hardware Dom0 ") || line.contains("Reboot in five seconds") {
+    if line.contains("Panic on CPU") || line.contains("Hardware Dom0 ") || line.contains("Reboot in five seconds")
+    {
         return Line::XenStopped(line.to_owned());
     }
     if let Some((_, version)) = line.split_once("Xen version ") {

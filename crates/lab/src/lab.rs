@@ -40,6 +40,9 @@ pub const IMAGE: &str = "EFI/xen/xen.efi";
 /// The first word of an image's LoadOptions is its own name.
 pub const IMAGE_NAME: &str = "xen.efi";
 
+/// A program in the initramfs that is not process 1.
+pub const OTHER_PROGRAM: &str = "/lab/attacks";
+
 /// A lab that is ready.
 #[derive(Debug)]
 pub struct Lab {
@@ -72,6 +75,8 @@ pub struct Scenario {
     pub image: Vec<u8>,
     /// What it gets as LoadOptions, its own name first; empty: nothing at all.
     pub options: String,
+    /// The file that firmware starts: the image itself, or a boot loader on the disk.
+    pub starts: String,
     /// What else lies on the disk.
     pub disk: Vec<DiskFile>,
     /// Hashes of images that firmware is told to refuse.
@@ -89,6 +94,7 @@ impl Scenario {
             dom0,
             image,
             options: String::new(),
+            starts: IMAGE.to_owned(),
             disk: Vec::new(),
             revoked: Vec::new(),
             stop_at: Vec::new(),
@@ -127,7 +133,7 @@ impl Lab {
     pub fn initramfs(&self, plan: &Plan, more: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
         let mut archive = Initramfs::new();
         archive.add_file("/init", fs::read(&self.guest.init)?, true);
-        archive.add_file("/lab/attacks", fs::read(&self.guest.attacks)?, true);
+        archive.add_file(OTHER_PROGRAM, fs::read(&self.guest.attacks)?, true);
         archive.add_file("/lab/plan.json", serde_json::to_vec(plan)?, false);
         for program in XEN_PROGRAMS {
             archive.add_program(&self.root, &format!("{XEN_FOLDER}/{program}"))?;
@@ -141,14 +147,28 @@ impl Lab {
         archive.to_bytes()
     }
 
-    /// A unified image that is not signed.
+    /// An initramfs that only says how dom0 sees the machine, and loads what the guard will replace.
+    ///
+    /// # Errors
+    /// Where the root lacks something.
+    pub fn small_initramfs(&self) -> Result<Vec<u8>> {
+        let modules = ["efivarfs", "xen-privcmd"];
+        let plan =
+            Plan { modules: modules.map(str::to_owned).to_vec(), daemons: Vec::new(), ..Plan::new(Vec::new()) };
+        let mut archive = Initramfs::new();
+        archive.add_file("/init", fs::read(&self.guest.init)?, true);
+        archive.add_file(OTHER_PROGRAM, fs::read(&self.guest.attacks)?, true);
+        archive.add_file("/lab/plan.json", serde_json::to_vec(&plan)?, false);
+        archive.add_modules(&self.root, &self.release, &modules)?;
+        archive.to_bytes()
+    }
+
+    /// Debian's Xen with `parts`, not signed.
     ///
     /// # Errors
     /// Where it cannot be built.
-    pub fn unified(&self, config: &str, ramdisk: Vec<u8>) -> Result<Vec<u8>> {
-        let parts =
-            Parts { config: Some(config.to_owned()), kernel: Some(self.kernel.clone()), ramdisk: Some(ramdisk) };
-        image::unify(&self.root, &self.xen, &parts)
+    pub fn unified(&self, parts: &Parts) -> Result<Vec<u8>> {
+        image::unify(&self.root, &self.xen, parts)
     }
 
     /// `image`, signed with `key`.
@@ -189,7 +209,7 @@ impl Lab {
                 revoked: scenario.revoked.clone(),
                 boot: vec![BootEntry {
                     title: "xen".to_owned(),
-                    path: format!("\\{}", IMAGE.replace('/', "\\")),
+                    path: format!("\\{}", scenario.starts.replace('/', "\\")),
                     options: scenario.options.clone(),
                 }],
             },

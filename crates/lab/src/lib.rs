@@ -12,6 +12,7 @@ pub mod initramfs;
 pub mod keys;
 pub mod lab;
 pub mod machine;
+pub mod outside;
 pub mod plan;
 pub mod root;
 pub mod varstore;

@@ -10,8 +10,10 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use lockdown_lab::boot::End;
+use lockdown_lab::image::Parts;
 use lockdown_lab::lab::{self, Lab, Scenario};
 use lockdown_lab::machine::Dom0;
+use lockdown_lab::outside::{self, Stage};
 use lockdown_lab::plan::Plan;
 use lockdown_lab::root::Root;
 
@@ -54,12 +56,33 @@ enum Command {
         #[arg(long)]
         keep: bool,
     },
+    /// Try attacks from outside, print what came of them
+    Outside {
+        /// How dom0 runs
+        #[arg(long, value_enum, default_value_t = Kind::Pv)]
+        dom0: Kind,
+        /// Keep the machines' files
+        #[arg(long)]
+        keep: bool,
+        /// Which attacks [default: all]
+        #[arg(value_name = "ID")]
+        only: Vec<String>,
+    },
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Kind {
     Pv,
     Pvh,
+}
+
+impl From<Kind> for Dom0 {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Pv => Self::Pv,
+            Kind::Pvh => Self::Pvh,
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -88,10 +111,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             if keep {
                 println!("{}", lab.keep().display());
             }
-            let dom0 = match dom0 {
-                Kind::Pv => Dom0::Pv,
-                Kind::Pvh => Dom0::Pvh,
-            };
+            let dom0 = dom0.into();
             let plan = match plan {
                 Some(file) => serde_json::from_slice(&fs::read(&file)?)
                     .with_context(|| format!("the plan {}", file.display()))?,
@@ -103,7 +123,12 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                 more.push((path.to_owned(), fs::read(file)?));
             }
             let started = Instant::now();
-            let image = lab.unified(&lab::config(dom0, &xen, &linux), lab.initramfs(&plan, &more)?)?;
+            let parts = Parts {
+                config: Some(lab::config(dom0, &xen, &linux)),
+                kernel: Some(lab.kernel.clone()),
+                ramdisk: Some(lab.initramfs(&plan, &more)?),
+            };
+            let image = lab.unified(&parts)?;
             let image = lab.signed(&image, &lab.keys.trusted)?;
             say(&format!("image of {} bytes after {:.1} s", image.len(), started.elapsed().as_secs_f64()));
             let mut scenario = Scenario::new("boot", dom0, image);
@@ -116,7 +141,37 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             println!("end: {:?}; firmware {firmware:.1} s, xen {xen:.1} s, dom0 {kernel:.1} s", boot.end);
             Ok(if boot.end == End::Done { ExitCode::SUCCESS } else { ExitCode::from(1) })
         }
+        Command::Outside { dom0, keep, only } => {
+            let mut lab = Lab::open(&folder, &project, &say)?;
+            if keep {
+                println!("{}", lab.keep().display());
+            }
+            outside(&lab, dom0.into(), &only)
+        }
     }
+}
+
+fn outside(lab: &Lab, dom0: Dom0, only: &[String]) -> Result<ExitCode> {
+    let stage = Stage::new(lab, dom0)?;
+    let mut unanswered = 0;
+    for attack in outside::ALL {
+        if !only.is_empty() && !only.iter().any(|id| id == attack.id) {
+            continue;
+        }
+        let twin = attack.twin.map(|twin| ("twin", twin));
+        for (kind, act) in std::iter::once(("attack", attack.run)).chain(twin) {
+            let started = Instant::now();
+            let (word, evidence) = match act(&stage) {
+                Ok(answer) => (answer.verdict.name(), answer.evidence),
+                Err(error) => {
+                    unanswered += 1;
+                    ("no answer", format!("{error:#}"))
+                }
+            };
+            println!("{} {kind}: {word} ({:.1} s): {evidence}", attack.id, started.elapsed().as_secs_f64());
+        }
+    }
+    Ok(if unanswered == 0 { ExitCode::SUCCESS } else { ExitCode::from(2) })
 }
 
 /// A line for whoever watches; a log gets none.
