@@ -216,8 +216,8 @@ impl Lab {
             disk,
         };
         let limits = Limits {
-            boot: Duration::from_secs(120),
-            all: Duration::from_secs(900),
+            boot: Duration::from_secs(240),
+            all: Duration::from_secs(1200),
             stop_at: scenario.stop_at.clone(),
             logs: folder.clone(),
         };

@@ -14,5 +14,7 @@ pub mod lab;
 pub mod machine;
 pub mod outside;
 pub mod plan;
+pub mod prove;
+pub mod report;
 pub mod root;
 pub mod varstore;
