@@ -24,7 +24,6 @@ pub(crate) mod number {
     pub(crate) const GRANT_TABLE_OP: u64 = 20;
     pub(crate) const XSM_OP: u64 = 27;
     pub(crate) const EVENT_CHANNEL_OP: u64 = 32;
-    pub(crate) const PHYSDEV_OP: u64 = 33;
     pub(crate) const SYSCTL: u64 = 35;
     pub(crate) const DOMCTL: u64 = 36;
     pub(crate) const KEXEC_OP: u64 = 37;
@@ -46,7 +45,6 @@ pub(crate) mod version {
     pub(crate) const EXTRAVERSION: u64 = 1;
     pub(crate) const GUEST_HANDLE: u64 = 8;
     pub(crate) const COMMANDLINE: u64 = 9;
-    pub(crate) const BUILD_ID: u64 = 10;
 }
 
 const DOMCTL_VERSION: u32 = 0x17;
@@ -72,10 +70,7 @@ impl Privcmd {
     where
         T: IntoBytes + FromBytes + Immutable,
     {
-        let head = Domctl { command, version: DOMCTL_VERSION, domain, padding: [0; 3], payload: [0; 128] };
-        let buffer = Buffer::new(1)?;
-        buffer.put(0, &head);
-        buffer.put(16, payload);
+        let buffer = domctl_buffer(command, domain, payload.as_bytes())?;
         self.hypercall(number::DOMCTL, [buffer.address(), 0, 0, 0, 0])?;
         Ok((buffer.get::<Domctl>(0).domain, buffer.get(16)))
     }
@@ -153,7 +148,7 @@ impl Privcmd {
     }
 
     /// The first machine frames of each part of Xen's table from machine frames to a guest's frames.
-    fn machine_table(&self) -> Result<Vec<u64>> {
+    pub(crate) fn machine_table(&self) -> Result<Vec<u64>> {
         const MACHPHYS_MFN_LIST: u64 = 5;
         const MOST: u32 = 512;
         let extents = Buffer::new(1)?;
@@ -199,6 +194,14 @@ impl Privcmd {
         let bytes = buffer.read(0, 1024);
         Ok(bytes.into_iter().take_while(|&byte| byte != 0).collect())
     }
+}
+
+/// A `domctl` that is ready to be handed over.
+pub(crate) fn domctl_buffer(command: u32, domain: u16, payload: &[u8]) -> io::Result<Buffer> {
+    let buffer = Buffer::new(1)?;
+    buffer.put(0, &Domctl { command, version: DOMCTL_VERSION, domain, padding: [0; 3], payload: [0; 128] });
+    buffer.write(16, payload);
+    Ok(buffer)
 }
 
 /// A `sysctl` that is ready to be handed over.

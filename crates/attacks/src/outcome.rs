@@ -33,3 +33,18 @@ pub(crate) fn works(evidence: impl Into<String>) -> Outcome {
 pub(crate) fn broken(evidence: impl Into<String>) -> Outcome {
     Ok(Verdict { verdict: "broken", evidence: evidence.into() })
 }
+
+/// Not applicable where Xen does not know the operation at all; held where it was refused or had no effect.
+pub(crate) fn absent_or_held<T: std::fmt::Debug>(name: &str, answer: anyhow::Result<T>) -> Outcome {
+    let error = match answer {
+        Ok(value) => return held(format!("{name} answered {value:?}, without the effect")),
+        Err(error) => error,
+    };
+    let code = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
+    match code {
+        Some(libc::ENOSYS | libc::EOPNOTSUPP) => {
+            not_applicable(format!("{name}: this Xen does not have it ({error})"))
+        }
+        _ => held(format!("{name}: {error:#}")),
+    }
+}

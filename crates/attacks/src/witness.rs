@@ -124,7 +124,7 @@ impl HostName {
 
 impl Drop for HostName {
     fn drop(&mut self) {
-        drop(rustix::system::sethostname(&self.before));
+        let _ = rustix::system::sethostname(&self.before);
     }
 }
 

@@ -125,7 +125,7 @@ pub(super) fn is_loaded(name: &str) -> bool {
 fn remove(name: &str) {
     if let Ok(name) = std::ffi::CString::new(name.replace('-', "_")) {
         // Nothing to remove is what is wanted as well.
-        drop(rustix::system::delete_module(&name, libc::O_NONBLOCK));
+        let _ = rustix::system::delete_module(&name, libc::O_NONBLOCK);
     }
 }
 
