@@ -1,7 +1,8 @@
 //! How an effect is seen: things in the kernel that show a write, and where they are.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
@@ -13,19 +14,48 @@ use crate::xen::{Buffer, PAGE, Privcmd, host_name};
 /// The lowest address of the kernel's half.
 pub(crate) const KERNEL_HALF: u64 = 0xffff_8000_0000_0000;
 
+/// The symbols that attacks ask for.
+const SYMBOLS: [&str; 4] = ["_text", "init_uts_ns", "empty_zero_page", "kernel_locked_down"];
+
+/// What an earlier attack of this boot read: the kernel's list is long, and slow to make on an emulated machine.
+const REMEMBERED: &str = "/run/lab-symbols.json";
+
 /// Where the kernel has `name`, as it tells root.
 pub(crate) fn symbol(name: &str) -> Result<u64> {
-    let text = fs::read_to_string("/proc/kallsyms").context("/proc/kallsyms")?;
-    let line = text
-        .lines()
-        .find(|line| line.split_whitespace().nth(2) == Some(name))
-        .with_context(|| format!("/proc/kallsyms has no {name}"))?;
-    let address = line.split_whitespace().next().unwrap_or_default();
-    let address = u64::from_str_radix(address, 16)?;
+    let remembered: Option<BTreeMap<String, u64>> =
+        fs::read(REMEMBERED).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let symbols = match remembered {
+        Some(symbols) => symbols,
+        None => {
+            let symbols = read_symbols()?;
+            // Only time is lost where this cannot be written.
+            drop(fs::write(REMEMBERED, serde_json::to_vec(&symbols)?));
+            symbols
+        }
+    };
+    let address = *symbols.get(name).with_context(|| format!("/proc/kallsyms has no {name}"))?;
     if address < KERNEL_HALF {
         bail!("/proc/kallsyms hides addresses");
     }
     Ok(address)
+}
+
+fn read_symbols() -> Result<BTreeMap<String, u64>> {
+    let file = fs::File::open("/proc/kallsyms").context("/proc/kallsyms")?;
+    let mut found = BTreeMap::new();
+    for line in BufReader::with_capacity(1 << 16, file).lines() {
+        let line = line.context("/proc/kallsyms")?;
+        let mut words = line.split_ascii_whitespace();
+        if let (Some(address), Some(name)) = (words.next(), words.nth(1)) {
+            if SYMBOLS.contains(&name) {
+                found.insert(name.to_owned(), u64::from_str_radix(address, 16)?);
+            }
+        }
+        if found.len() == SYMBOLS.len() {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 /// The frame, as domain 0 counts, of an address in the kernel's image.
