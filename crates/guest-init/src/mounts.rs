@@ -14,18 +14,20 @@ struct Mount {
     optional: bool,
 }
 
-const EARLY: [Mount; 8] = [
+const EARLY: [Mount; 7] = [
     Mount { source: "devtmpfs", target: "/dev", kind: "devtmpfs", optional: false },
     Mount { source: "proc", target: "/proc", kind: "proc", optional: false },
     Mount { source: "sysfs", target: "/sys", kind: "sysfs", optional: false },
     Mount { source: "securityfs", target: "/sys/kernel/security", kind: "securityfs", optional: false },
-    Mount { source: "efivarfs", target: "/sys/firmware/efi/efivars", kind: "efivarfs", optional: true },
     Mount { source: "devpts", target: "/dev/pts", kind: "devpts", optional: false },
     Mount { source: "tmpfs", target: "/run", kind: "tmpfs", optional: false },
     Mount { source: "tmpfs", target: "/tmp", kind: "tmpfs", optional: false },
 ];
 
-const LATE: [Mount; 1] = [Mount { source: "xenfs", target: "/proc/xen", kind: "xenfs", optional: true }];
+const LATE: [Mount; 2] = [
+    Mount { source: "efivarfs", target: "/sys/firmware/efi/efivars", kind: "efivarfs", optional: true },
+    Mount { source: "xenfs", target: "/proc/xen", kind: "xenfs", optional: true },
+];
 
 /// Mounts what needs no module.
 pub(crate) fn early(console: &mut Console) {

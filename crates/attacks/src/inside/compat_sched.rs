@@ -2,7 +2,7 @@
 
 use super::{Attack, Level};
 use crate::calls::number;
-use crate::outcome::{Outcome, breached, held};
+use crate::outcome::{Outcome, absent_or_held, breached};
 use crate::witness::{HostName, version_works};
 use crate::xen::Privcmd;
 
@@ -23,5 +23,5 @@ fn run() -> Outcome {
     let privcmd = Privcmd::open()?;
     let name = HostName::marked()?;
     let answer = privcmd.hypercall(number::SCHED_OP_COMPAT, [YIELD, name.address, 0, 0, 0]);
-    if name.changed()? { breached(name.told()?) } else { held(format!("hypercall 6: {answer:?}; it takes no pointer")) }
+    if name.changed()? { breached(name.told()?) } else { absent_or_held("hypercall 6", answer.map_err(Into::into)) }
 }

@@ -24,14 +24,21 @@ fn run() -> Outcome {
         Ok(table) => table,
         Err(error) => return held(format!("the frames of the table cannot be learnt: {error:#}")),
     };
-    let Some(&first) = table.first() else { return not_applicable("Xen names no frame of its own") };
-    let frames: Vec<u64> = (first..first + 512).collect();
-    let mapping = privcmd.map_frames(domain::XEN, &frames, false)?;
-    let mut valid = 0_usize;
-    for page in 0..frames.len() {
-        let Some(bytes) = mapping.read(page, 0, PAGE) else { continue };
-        valid += bytes.chunks_exact(8).filter(|entry| entry.iter().any(|&byte| byte != 0 && byte != 0xff)).count();
+    if table.is_empty() {
+        return not_applicable("Xen names no frame of its own");
     }
-    let told = format!("{}; {valid} entries name a frame", describe(&mapping.errors));
+    let mut valid = 0_usize;
+    let mut errors = Vec::new();
+    for first in table {
+        let frames: Vec<u64> = (first..first + 512).collect();
+        let mapping = privcmd.map_frames(domain::XEN, &frames, false)?;
+        for page in 0..frames.len() {
+            let Some(bytes) = mapping.read(page, 0, PAGE) else { continue };
+            let entries = bytes.chunks_exact(8);
+            valid += entries.filter(|entry| entry.iter().any(|&byte| byte != 0 && byte != 0xff)).count();
+        }
+        errors.extend(&mapping.errors);
+    }
+    let told = format!("{}; {valid} entries name a frame", describe(&errors));
     if valid > 1000 { breached(told) } else { held(told) }
 }

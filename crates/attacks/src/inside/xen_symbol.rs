@@ -39,7 +39,8 @@ pub(super) fn find(privcmd: &Privcmd, wanted: &str) -> Result<Option<u64>> {
         let request =
             SymbolData { length: LONGEST, number, name: name.address(), address: 0, kind: 0, padding: [0; 7] };
         let answer = privcmd.platform(GET_SYMBOL, &request)?;
-        let length = usize::try_from(answer.length.min(LONGEST))?;
+        // Xen counts the zero at the end.
+        let length = usize::try_from(answer.length.clamp(1, LONGEST) - 1)?;
         if name.read(0, length) == wanted.as_bytes() {
             return Ok(Some(answer.address));
         }
