@@ -34,6 +34,9 @@ const XEN_PROGRAMS: &[&str] = &[
 /// Where Debian keeps them.
 const XEN_FOLDER: &str = "/usr/lib/xen-4.20/bin";
 
+/// Modules that lie in the initramfs and are loaded by nobody: attacks take them.
+const FOR_ATTACKS: &[&str] = &["dummy"];
+
 /// Where the image lies on the machine's disk.
 pub const IMAGE: &str = "EFI/xen/xen.efi";
 
@@ -139,6 +142,7 @@ impl Lab {
             archive.add_program(&self.root, &format!("{XEN_FOLDER}/{program}"))?;
         }
         let mut modules: Vec<&str> = MODULES.to_vec();
+        modules.extend(FOR_ATTACKS);
         modules.extend(plan.modules.iter().map(String::as_str));
         archive.add_modules(&self.root, &self.release, &modules)?;
         for (path, bytes) in more {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -104,6 +104,7 @@ fn chosen(names: &[String]) -> Result<Vec<(&'static str, Dom0)>> {
 struct Inside {
     id: String,
     /// Whether others can follow in the same boot.
+    #[serde(default = "yes")]
     healthy: bool,
     #[serde(default)]
     kind: Option<String>,
@@ -115,7 +116,21 @@ struct Inside {
     file: Option<PathBuf>,
 }
 
+const fn yes() -> bool {
+    true
+}
+
 impl Inside {
+    /// How the attack itself or its twin is asked for (docs/attacks.md).
+    fn arguments(&self, twin: bool) -> Vec<String> {
+        match (&self.program, twin) {
+            (None, false) => vec!["run".to_owned(), self.id.clone()],
+            (None, true) => vec!["twin".to_owned(), self.id.clone()],
+            (Some(_), false) => Vec::new(),
+            (Some(_), true) => vec!["--twin".to_owned()],
+        }
+    }
+
     fn program(&self) -> &str {
         self.program.as_deref().unwrap_or(OTHER_PROGRAM)
     }
@@ -125,12 +140,16 @@ impl Inside {
     }
 }
 
-/// Asks a program which attacks it holds.
+/// Asks the lab's own program which attacks it holds.
 fn inside_attacks(program: &Path) -> Result<Vec<Inside>> {
-    let output = Command::new(program).arg("list").output();
+    serde_json::from_slice(&said(program, "list")?).with_context(|| format!("what {} lists", program.display()))
+}
+
+fn said(program: &Path, argument: &str) -> Result<Vec<u8>> {
+    let output = Command::new(program).arg(argument).stdin(Stdio::null()).output();
     let output = output.with_context(|| format!("{} cannot be started", program.display()))?;
-    ensure!(output.status.success(), "{} list failed ({})", program.display(), output.status);
-    serde_json::from_slice(&output.stdout).with_context(|| format!("what {} lists", program.display()))
+    ensure!(output.status.success(), "{} {argument} failed ({})", program.display(), output.status);
+    Ok(output.stdout)
 }
 
 /// Programs of somebody else's that follow the attack protocol.
@@ -142,10 +161,11 @@ fn extra_attacks(folder: &Path) -> Result<Vec<Inside>> {
     files.sort();
     for file in files.into_iter().filter(|file| file.is_file()) {
         let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        for attack in inside_attacks(&file)? {
-            let program = Some(format!("/lab/extra/{name}"));
-            found.push(Inside { program, file: Some(file.clone()), ..attack });
-        }
+        let description = said(&file, "--describe")?;
+        let attack: Inside = serde_json::from_slice(&description)
+            .with_context(|| format!("what {} says about itself", file.display()))?;
+        let program = Some(format!("/lab/extra/{name}"));
+        found.push(Inside { program, file: Some(file.clone()), ..attack });
     }
     Ok(found)
 }
@@ -273,11 +293,11 @@ impl ColumnRun<'_> {
         let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
         for attack in group {
             // The twin first: it must work in a machine that nothing was done to.
-            for (id, act) in [(format!("{}/twin", attack.id), "twin"), (attack.id.clone(), "run")] {
+            for (id, twin) in [(format!("{}/twin", attack.id), true), (attack.id.clone(), false)] {
                 steps.push(Step {
                     id,
                     program: attack.program().to_owned(),
-                    arguments: vec![act.to_owned(), attack.id.clone()],
+                    arguments: attack.arguments(twin),
                     timeout_s: STEP_LIMIT,
                 });
             }
@@ -287,7 +307,7 @@ impl ColumnRun<'_> {
         }
         let files: Vec<(String, Vec<u8>)> = files.into_iter().collect();
         let parts = Parts {
-            config: Some(config(self.dom0, "", "")),
+            config: Some(config(self.dom0, "console_to_ring guest_loglvl=all", "")),
             kernel: Some(self.lab.kernel.clone()),
             ramdisk: Some(self.lab.initramfs(&Plan::new(steps), &files)?),
         };
