@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::FileExt as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
@@ -15,7 +16,7 @@ use crate::xen::{Buffer, PAGE, Privcmd, host_name};
 pub(crate) const KERNEL_HALF: u64 = 0xffff_8000_0000_0000;
 
 /// The symbols that attacks ask for.
-const SYMBOLS: [&str; 4] = ["_text", "init_uts_ns", "empty_zero_page", "kernel_locked_down"];
+const SYMBOLS: [&str; 5] = ["_text", "init_uts_ns", "empty_zero_page", "kernel_locked_down", "sig_enforce"];
 
 /// What an earlier attack of this boot read: the kernel's list is long, and slow to make on an emulated machine.
 const REMEMBERED: &str = "/run/lab-symbols.json";
@@ -56,6 +57,29 @@ fn read_symbols() -> Result<BTreeMap<String, u64>> {
         }
     }
     Ok(found)
+}
+
+/// Bytes at an address of the kernel, read through /proc/kcore, which level integrity leaves open.
+pub(crate) fn kernel_bytes(address: u64, length: usize) -> Result<Vec<u8>> {
+    const LOAD: u64 = 1;
+    let file = fs::File::open("/proc/kcore").context("/proc/kcore")?;
+    let number = |offset: u64, width: usize| -> Result<u64> {
+        let mut bytes = [0; 8];
+        file.read_exact_at(bytes.get_mut(..width).context("width")?, offset).context("/proc/kcore")?;
+        Ok(u64::from_le_bytes(bytes))
+    };
+    // The head of an ELF file of 64 bits: where its program headers are, how long each is, how many.
+    let (start, size, count) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);
+    for header in (0..count).map(|index| start + index * size) {
+        let (kind, offset) = (number(header, 4)?, number(header + 8, 8)?);
+        let (first, held) = (number(header + 16, 8)?, number(header + 32, 8)?);
+        if kind == LOAD && address >= first && address - first < held {
+            let mut bytes = vec![0; length];
+            file.read_exact_at(&mut bytes, offset + (address - first)).context("/proc/kcore")?;
+            return Ok(bytes);
+        }
+    }
+    bail!("/proc/kcore does not hold {address:#x}")
 }
 
 /// The frame, as domain 0 counts, of an address in the kernel's image.
