@@ -29,7 +29,6 @@ pub(crate) enum Command {
         shell: clap_complete::Shell,
     },
     /// Write the manual pages into a folder
-    #[command(hide = true)]
     Manual {
         /// The folder
         folder: PathBuf,
