@@ -222,6 +222,7 @@ impl Lab {
         let limits = Limits {
             boot: Duration::from_secs(240),
             all: Duration::from_secs(1200),
+            silence: Duration::from_secs(120),
             stop_at: scenario.stop_at.clone(),
             logs: folder.clone(),
         };
