@@ -1,6 +1,6 @@
 # `make example` shows the main job, `make test` runs everything that CI runs. Both install what they need.
 
-.PHONY: example test begin setup setup-test generated style units sources drift oracle panic-free fuzz bench example-check clean
+.PHONY: example test prove begin setup setup-test setup-prove generated style units sources drift oracle panic-free fuzz bench example-check clean
 
 FUZZ_SECONDS ?= 60
 ORACLE_LINES ?= 1000000
@@ -23,6 +23,9 @@ setup:
 
 setup-test:
 	@tools/setup test
+
+setup-prove:
+	@tools/setup prove
 
 # Formatting, lints, documentation, licences.
 style: setup-test
@@ -68,6 +71,10 @@ fuzz: setup-test
 # Instructions per option, beside Xen's own parser; fails above a fifth of it.
 bench: sources
 	cargo xtask bench-parser --xen-tree "$$(cargo xtask source --release trixie)"
+
+# Real machines under Secure Boot, attacked. Needs mmdebstrap; minutes.
+prove: setup-prove
+	cargo run --quiet --release -p xen-lockdown -- prove
 
 clean:
 	rm -rf target fuzz/target

@@ -1,0 +1,37 @@
+//! The guest's own programs: process 1 and the attacks, linked statically.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// The programs' files.
+#[derive(Clone, Debug)]
+pub struct Guest {
+    /// Process 1.
+    pub init: PathBuf,
+    /// All attacks in one program.
+    pub attacks: PathBuf,
+}
+
+/// The only platform that Xen's dom0 is attacked on.
+const PLATFORM: &str = "x86_64-unknown-linux-gnu";
+
+/// Builds them from the project's source.
+///
+/// # Errors
+/// Where cargo fails.
+pub fn build(project: &Path, lab: &Path, say: &(dyn Fn(&str) + Sync)) -> Result<Guest> {
+    say("building the guest's programs");
+    let target = lab.join("guest");
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(["guest", "--quiet", "--locked", "--target-dir"]).arg(&target).current_dir(project);
+    // The flags of whoever builds the lab are not meant for the guest.
+    command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").stdin(Stdio::null());
+    let output = command.output().context("cargo cannot be started")?;
+    if !output.status.success() {
+        bail!("the guest's programs cannot be built: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    let folder = target.join(PLATFORM).join("release");
+    Ok(Guest { init: folder.join("guest-init"), attacks: folder.join("attacks") })
+}

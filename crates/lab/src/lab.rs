@@ -1,0 +1,286 @@
+//! Everything that a run needs, at hand: the root, the keys, Xen, the kernel, the guest's programs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::boot::{self, Boot, End, Limits};
+use crate::console::Line;
+use crate::esp::DiskFile;
+use crate::guest::{self, Guest};
+use crate::image::{self, Parts};
+use crate::initramfs::Initramfs;
+use crate::keys::{Key, Keys};
+use crate::machine::{Dom0, Machine, Setup};
+use crate::plan::{MODULES, Plan};
+use crate::root::Root;
+use crate::varstore::{BootEntry, Settings};
+
+/// Xen's programs that dom0 gets, from the folder of Debian's Xen.
+const XEN_PROGRAMS: &[&str] = &[
+    "libxl-save-helper",
+    "xen-hptool",
+    "xen-init-dom0",
+    "xen-livepatch",
+    "xenconsole",
+    "xenconsoled",
+    "xenstored",
+    "xl",
+];
+
+/// Where Debian keeps them.
+const XEN_FOLDER: &str = "/usr/lib/xen-4.20/bin";
+
+/// Modules that lie in the initramfs and are loaded by nobody: attacks take them.
+const FOR_ATTACKS: &[&str] = &["dummy"];
+
+/// Where the image lies on the machine's disk.
+pub const IMAGE: &str = "EFI/xen/xen.efi";
+
+/// The first word of an image's LoadOptions is its own name.
+pub const IMAGE_NAME: &str = "xen.efi";
+
+/// A program in the initramfs that is not process 1.
+pub const OTHER_PROGRAM: &str = "/lab/attacks";
+
+/// A lab that is ready.
+#[derive(Debug)]
+pub struct Lab {
+    /// The Debian root.
+    pub root: Root,
+    /// The keys.
+    pub keys: Keys,
+    /// Debian's Xen, not signed.
+    pub xen: Vec<u8>,
+    /// Debian's kernel with Debian's signature.
+    pub kernel: Vec<u8>,
+    /// The kernel's release.
+    pub release: String,
+    /// The guest's programs.
+    pub guest: Guest,
+    /// Where runs keep their files.
+    runs: tempfile::TempDir,
+    keep: bool,
+    count: AtomicU32,
+}
+
+/// One machine to boot.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// What its logs are called.
+    pub name: String,
+    /// The kind of dom0.
+    pub dom0: Dom0,
+    /// The image that firmware starts.
+    pub image: Vec<u8>,
+    /// What it gets as LoadOptions, its own name first; empty: nothing at all.
+    pub options: String,
+    /// The file that firmware starts: the image itself, or a boot loader on the disk.
+    pub starts: String,
+    /// What else lies on the disk.
+    pub disk: Vec<DiskFile>,
+    /// Hashes of images that firmware is told to refuse.
+    pub revoked: Vec<[u8; 32]>,
+    /// Further texts at which the boot is over.
+    pub stop_at: Vec<String>,
+}
+
+impl Scenario {
+    /// A machine that starts `image` without options.
+    #[must_use]
+    pub fn new(name: &str, dom0: Dom0, image: Vec<u8>) -> Self {
+        Self {
+            name: name.to_owned(),
+            dom0,
+            image,
+            options: String::new(),
+            starts: IMAGE.to_owned(),
+            disk: Vec::new(),
+            revoked: Vec::new(),
+            stop_at: Vec::new(),
+        }
+    }
+}
+
+impl Lab {
+    /// Makes ready what is not. `folder` is the lab's own, `project` the source.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn open(folder: &Path, project: &Path, say: &(dyn Fn(&str) + Sync)) -> Result<Self> {
+        let root = Root::get(folder, say)?;
+        let folder = root.folder().parent().context("the root has no parent folder")?.to_owned();
+        let keys = Keys::get(&root, &folder)?;
+        let guest = guest::build(project, &folder, say)?;
+        let xen = image::debian_xen(&root)?;
+        let release = root.kernel_release()?;
+        let kernel = fs::read(root.file(&format!("/boot/vmlinuz-{release}"))?)?;
+        let runs = tempfile::Builder::new().prefix("run-").tempdir_in(&folder)?;
+        Ok(Self { root, keys, xen, kernel, release, guest, runs, keep: false, count: AtomicU32::new(0) })
+    }
+
+    /// Keeps the machines' files after the end; tells where.
+    pub fn keep(&mut self) -> PathBuf {
+        self.runs.disable_cleanup(true);
+        self.keep = true;
+        self.runs.path().to_owned()
+    }
+
+    /// dom0's initramfs with `plan`, and `more` files in it.
+    ///
+    /// # Errors
+    /// Where the root lacks something.
+    pub fn initramfs(&self, plan: &Plan, more: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
+        let mut archive = Initramfs::new();
+        archive.add_file("/init", fs::read(&self.guest.init)?, true);
+        archive.add_file(OTHER_PROGRAM, fs::read(&self.guest.attacks)?, true);
+        archive.add_file("/lab/plan.json", serde_json::to_vec(plan)?, false);
+        for program in XEN_PROGRAMS {
+            archive.add_program(&self.root, &format!("{XEN_FOLDER}/{program}"))?;
+        }
+        let mut modules: Vec<&str> = MODULES.to_vec();
+        modules.extend(FOR_ATTACKS);
+        modules.extend(plan.modules.iter().map(String::as_str));
+        archive.add_modules(&self.root, &self.release, &modules)?;
+        for (path, bytes) in more {
+            archive.add_file(path, bytes.clone(), true);
+        }
+        archive.to_bytes()
+    }
+
+    /// An initramfs that only says how dom0 sees the machine, and loads what the guard will replace.
+    ///
+    /// # Errors
+    /// Where the root lacks something.
+    pub fn small_initramfs(&self) -> Result<Vec<u8>> {
+        let modules = ["efivarfs", "xen-privcmd"];
+        let plan =
+            Plan { modules: modules.map(str::to_owned).to_vec(), daemons: Vec::new(), ..Plan::new(Vec::new()) };
+        let mut archive = Initramfs::new();
+        archive.add_file("/init", fs::read(&self.guest.init)?, true);
+        archive.add_file(OTHER_PROGRAM, fs::read(&self.guest.attacks)?, true);
+        archive.add_file("/lab/plan.json", serde_json::to_vec(&plan)?, false);
+        archive.add_modules(&self.root, &self.release, &modules)?;
+        archive.to_bytes()
+    }
+
+    /// Debian's Xen with `parts`, not signed.
+    ///
+    /// # Errors
+    /// Where it cannot be built.
+    pub fn unified(&self, parts: &Parts) -> Result<Vec<u8>> {
+        image::unify(&self.root, &self.xen, parts)
+    }
+
+    /// `image`, signed with `key`.
+    ///
+    /// # Errors
+    /// Where it cannot be signed.
+    pub fn signed(&self, image: &[u8], key: &Key) -> Result<Vec<u8>> {
+        image::sign(&self.root, image, key)
+    }
+
+    /// Boots a machine and watches it to its end.
+    ///
+    /// # Errors
+    /// Where a limit passes or QEMU fails: then there is no answer.
+    pub fn boot(&self, scenario: &Scenario) -> Result<Boot> {
+        self.boot_and_look(scenario, &mut |_, _| Ok(()))
+    }
+
+    /// As [`Lab::boot`]; `look` sees every line with the running machine.
+    ///
+    /// # Errors
+    /// As [`Lab::boot`], and what `look` returns.
+    pub fn boot_and_look(
+        &self,
+        scenario: &Scenario,
+        look: &mut dyn FnMut(&Line, &Machine) -> Result<()>,
+    ) -> Result<Boot> {
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        let folder = self.runs.path().join(format!("{number:03}-{}", scenario.name));
+        let mut disk = scenario.disk.clone();
+        disk.push((IMAGE.to_owned(), scenario.image.clone()));
+        let setup = Setup {
+            dom0: scenario.dom0,
+            settings: Settings {
+                platform_key: self.keys.platform.der.clone(),
+                exchange_key: self.keys.exchange.der.clone(),
+                trusted: vec![self.keys.trusted.der.clone()],
+                revoked: scenario.revoked.clone(),
+                boot: vec![BootEntry {
+                    title: "xen".to_owned(),
+                    path: format!("\\{}", scenario.starts.replace('/', "\\")),
+                    options: scenario.options.clone(),
+                }],
+            },
+            disk,
+        };
+        let limits = Limits {
+            boot: Duration::from_secs(240),
+            all: Duration::from_secs(1200),
+            silence: Duration::from_secs(120),
+            stop_at: scenario.stop_at.clone(),
+            logs: folder.clone(),
+        };
+        let mut machine = setup.start(&self.root, &folder)?;
+        let boot = boot::watch(&mut machine, &limits, look);
+        let boot = boot.with_context(|| format!("the boot {}", scenario.name))?;
+        drop(machine);
+        if !self.keep {
+            // The disk and the variables are large; the logs are asked for later.
+            let _ = fs::remove_file(folder.join("disk"));
+            let _ = fs::remove_file(folder.join("variables"));
+        }
+        Ok(boot)
+    }
+
+    /// Sees to it that dom0 came up under enforced Secure Boot, as dom0 and the firmware say.
+    ///
+    /// # Errors
+    /// Where it did not.
+    pub fn ensure_secure(boot: &Boot, dom0: Dom0) -> Result<()> {
+        let booted = boot.booted.as_ref();
+        let booted = booted.with_context(|| format!("dom0 did not start: {:?}", boot.end))?;
+        ensure!(booted.secure_boot, "Secure Boot is not on: nothing that this machine shows counts");
+        ensure!(booted.dom0 == dom0.name(), "dom0 is {:?}, and {} was asked for", booted.dom0, dom0.name());
+        ensure!(boot.end == End::Done, "the guest did not come to its end: {:?}", boot.end);
+        Ok(())
+    }
+}
+
+/// Xen's configuration for the lab, with further options for Xen and for dom0's kernel.
+#[must_use]
+pub fn config(dom0: Dom0, xen: &str, linux: &str) -> String {
+    let kind = match dom0 {
+        Dom0::Pv => "",
+        Dom0::Pvh => " dom0=pvh",
+    };
+    let memory = match dom0 {
+        Dom0::Pv => "512M,max:512M",
+        Dom0::Pvh => "1024M,max:1024M",
+    };
+    let options = format!("console=com1 com1=115200,8n1 loglvl=all dom0_mem={memory}{kind} {xen}");
+    let kernel = format!("vmlinuz console=hvc0 loglevel=6 {linux}");
+    format!(
+        "[global]\ndefault=xen\n\n[xen]\noptions={}\nkernel={}\nramdisk=initrd\n",
+        options.trim(),
+        kernel.trim()
+    )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_ends_lines_where_xen_expects_it() {
+        let text = config(Dom0::Pvh, "smep=1", "quiet");
+        assert!(text.contains("dom0=pvh smep=1\n"), "{text}");
+        assert!(text.contains("\nkernel=vmlinuz console=hvc0 loglevel=6 quiet\n"), "{text}");
+    }
+}

@@ -1,0 +1,20 @@
+//! The lab: real Xen, real firmware that enforces Secure Boot, real attacks.
+//!
+//! It makes a Debian root, boots Debian's own Xen and kernel in machines of its own, attacks them from outside and
+//! from inside, and tells what breached. It attacks nothing but what it started itself.
+
+pub mod boot;
+pub mod console;
+pub mod esp;
+pub mod guest;
+pub mod image;
+pub mod initramfs;
+pub mod keys;
+pub mod lab;
+pub mod machine;
+pub mod outside;
+pub mod plan;
+pub mod prove;
+pub mod report;
+pub mod root;
+pub mod varstore;

@@ -1,0 +1,180 @@
+//! The lab by hand: makes its root, boots a machine with a plan.
+
+use std::fs;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand, ValueEnum};
+
+use lockdown_lab::boot::End;
+use lockdown_lab::image::Parts;
+use lockdown_lab::lab::{self, Lab, Scenario};
+use lockdown_lab::machine::Dom0;
+use lockdown_lab::outside::{self, Stage};
+use lockdown_lab::plan::Plan;
+use lockdown_lab::prove;
+use lockdown_lab::root::Root;
+
+/// The lab by hand; `xen-lockdown prove` is what runs everything
+#[derive(Parser)]
+#[command(name = "lockdown-lab")]
+struct Arguments {
+    /// Where the lab keeps its files [default: lab in cargo's target folder]
+    #[arg(long, global = true, value_name = "DIR")]
+    folder: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make the Debian root if it is not there; print its folder
+    Root,
+    /// Boot Debian's Xen and kernel under Secure Boot, carry out a plan, print what the machine says
+    Boot {
+        /// How dom0 runs
+        #[arg(long, value_enum, default_value_t = Kind::Pv)]
+        dom0: Kind,
+        /// What process 1 does [default: nothing]
+        #[arg(long, value_name = "FILE")]
+        plan: Option<PathBuf>,
+        /// What the boot entry says; the first word is the image's name
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        options: String,
+        /// More options for Xen, signed with the image
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        xen: String,
+        /// More options for dom0's kernel, signed with the image
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        linux: String,
+        /// A further file for the initramfs: PATH=FILE
+        #[arg(long, value_name = "PATH=FILE")]
+        add: Vec<String>,
+        /// Keep the machine's files
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Try attacks from outside, print what came of them
+    Outside {
+        /// How dom0 runs
+        #[arg(long, value_enum, default_value_t = Kind::Pv)]
+        dom0: Kind,
+        /// Keep the machines' files
+        #[arg(long)]
+        keep: bool,
+        /// Which attacks [default: all]
+        #[arg(value_name = "ID")]
+        only: Vec<String>,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Kind {
+    Pv,
+    Pvh,
+}
+
+impl From<Kind> for Dom0 {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Pv => Self::Pv,
+            Kind::Pvh => Self::Pvh,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<ExitCode> {
+    let project = prove::project();
+    let folder = arguments.folder.unwrap_or_else(prove::default_folder);
+    match arguments.command {
+        Command::Root => {
+            println!("{}", Root::get(&folder, &say)?.folder().display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Boot { dom0, plan, options, xen, linux, add, keep } => {
+            let mut lab = Lab::open(&folder, &project, &say)?;
+            if keep {
+                println!("{}", lab.keep().display());
+            }
+            let dom0 = dom0.into();
+            let plan = match plan {
+                Some(file) => serde_json::from_slice(&fs::read(&file)?)
+                    .with_context(|| format!("the plan {}", file.display()))?,
+                None => Plan::new(Vec::new()),
+            };
+            let mut more = Vec::new();
+            for pair in &add {
+                let (path, file) = pair.split_once('=').context("--add takes PATH=FILE")?;
+                more.push((path.to_owned(), fs::read(file)?));
+            }
+            let started = Instant::now();
+            let parts = Parts {
+                config: Some(lab::config(dom0, &xen, &linux)),
+                kernel: Some(lab.kernel.clone()),
+                ramdisk: Some(lab.initramfs(&plan, &more)?),
+            };
+            let image = lab.unified(&parts)?;
+            let image = lab.signed(&image, &lab.keys.trusted)?;
+            say(&format!("image of {} bytes after {:.1} s", image.len(), started.elapsed().as_secs_f64()));
+            let mut scenario = Scenario::new("boot", dom0, image);
+            scenario.options = options;
+            let boot = lab.boot(&scenario)?;
+            for line in &boot.lines {
+                println!("{:8.2} {}", line.after.as_secs_f64(), line.text);
+            }
+            let [firmware, xen, kernel] = boot.times.seconds().map(|seconds| seconds.unwrap_or(f64::NAN));
+            println!("end: {:?}; firmware {firmware:.1} s, xen {xen:.1} s, dom0 {kernel:.1} s", boot.end);
+            Ok(if boot.end == End::Done { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        }
+        Command::Outside { dom0, keep, only } => {
+            let mut lab = Lab::open(&folder, &project, &say)?;
+            if keep {
+                println!("{}", lab.keep().display());
+            }
+            outside(&lab, dom0.into(), &only)
+        }
+    }
+}
+
+fn outside(lab: &Lab, dom0: Dom0, only: &[String]) -> Result<ExitCode> {
+    let stage = Stage::new(lab, dom0)?;
+    let mut unanswered = 0;
+    for attack in outside::ALL {
+        if !only.is_empty() && !only.iter().any(|id| id == attack.id) {
+            continue;
+        }
+        let twin = attack.twin.map(|twin| ("twin", twin));
+        for (kind, act) in std::iter::once(("attack", attack.run)).chain(twin) {
+            let started = Instant::now();
+            let (word, evidence) = match act(&stage) {
+                Ok(answer) => (answer.verdict.name(), answer.evidence),
+                Err(error) => {
+                    unanswered += 1;
+                    ("no answer", format!("{error:#}"))
+                }
+            };
+            println!("{} {kind}: {word} ({:.1} s): {evidence}", attack.id, started.elapsed().as_secs_f64());
+        }
+    }
+    Ok(if unanswered == 0 { ExitCode::SUCCESS } else { ExitCode::from(2) })
+}
+
+/// A line for whoever watches; a log gets none.
+fn say(message: &str) {
+    if std::io::stderr().is_terminal() {
+        eprintln!("{message}");
+    }
+}

@@ -1,0 +1,29 @@
+//! Xen alone is signed; its configuration, the kernel and the initramfs lie on the disk without signatures.
+
+use anyhow::Result;
+
+use super::{Answer, Attack, Stage, taken_or_refused};
+use crate::image::unsign;
+use crate::lab::{Scenario, config};
+
+pub(super) const ATTACK: Attack = Attack {
+    id: "bare-xen",
+    rule: "B2",
+    summary: "Xen alone is signed; its configuration, the kernel and the initramfs lie on the disk without signatures.",
+    observed: "dom0 comes up from them.",
+    harmless: "The machine as it is signed starts.",
+    run,
+    twin: None,
+};
+
+fn run(stage: &Stage<'_>) -> Result<Answer> {
+    let lab = stage.lab;
+    let image = lab.signed(&lab.xen, &lab.keys.trusted)?;
+    let mut scenario = Scenario::new(ATTACK.id, stage.dom0, image);
+    scenario.disk = vec![
+        ("EFI/xen/xen.cfg".to_owned(), config(stage.dom0, "", "").into_bytes()),
+        ("EFI/xen/vmlinuz".to_owned(), unsign(&lab.root, &lab.kernel)?),
+        ("EFI/xen/initrd".to_owned(), stage.ramdisk.clone()),
+    ];
+    taken_or_refused(&stage.boot(&scenario)?, "an unsigned configuration, kernel and initramfs")
+}
