@@ -23,7 +23,12 @@ const REMEMBERED: &str = "/run/lab-symbols.json";
 
 /// Where the kernel has `name`, as it tells root.
 pub(crate) fn symbol(name: &str) -> Result<u64> {
-    let remembered: Option<BTreeMap<String, u64>> =
+    symbols(name)?.first().copied().with_context(|| format!("/proc/kallsyms has no {name}"))
+}
+
+/// Where the kernel has `name`, for each file that has one of that name.
+pub(crate) fn symbols(name: &str) -> Result<Vec<u64>> {
+    let remembered: Option<BTreeMap<String, Vec<u64>>> =
         fs::read(REMEMBERED).ok().and_then(|text| serde_json::from_slice(&text).ok());
     let symbols = match remembered {
         Some(symbols) => symbols,
@@ -34,25 +39,26 @@ pub(crate) fn symbol(name: &str) -> Result<u64> {
             symbols
         }
     };
-    let address = *symbols.get(name).with_context(|| format!("/proc/kallsyms has no {name}"))?;
-    if address < KERNEL_HALF {
+    let addresses = symbols.get(name).cloned().unwrap_or_default();
+    if addresses.iter().any(|&address| address < KERNEL_HALF) {
         bail!("/proc/kallsyms hides addresses");
     }
-    Ok(address)
+    Ok(addresses)
 }
 
-fn read_symbols() -> Result<BTreeMap<String, u64>> {
+fn read_symbols() -> Result<BTreeMap<String, Vec<u64>>> {
     let file = fs::File::open("/proc/kallsyms").context("/proc/kallsyms")?;
-    let mut found = BTreeMap::new();
+    let mut found: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     for line in BufReader::with_capacity(1 << 16, file).lines() {
         let line = line.context("/proc/kallsyms")?;
         let mut words = line.split_ascii_whitespace();
         if let (Some(address), Some(name)) = (words.next(), words.nth(1)) {
             if SYMBOLS.contains(&name) {
-                found.insert(name.to_owned(), u64::from_str_radix(address, 16)?);
+                found.entry(name.to_owned()).or_default().push(u64::from_str_radix(address, 16)?);
             }
         }
-        if found.len() == SYMBOLS.len() {
+        // Those of modules come last.
+        if line.ends_with(']') {
             break;
         }
     }

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use super::{Attack, Level};
 use crate::calls::version;
 use crate::outcome::{Outcome, breached, held, not_applicable};
-use crate::witness::{kernel_bytes, lockdown, symbol, version_works};
+use crate::witness::{kernel_bytes, lockdown, symbol, symbols, version_works};
 use crate::xen::Privcmd;
 
 pub(super) const ATTACK: Attack = Attack {
@@ -38,9 +38,11 @@ fn run() -> Outcome {
     let handle = privcmd.own_handle()?;
     let mut told = Vec::new();
     let mut undo = Vec::new();
-    // Under Secure Boot the kernel insists on signatures by a flag of its own as well.
-    for (name, length) in [("kernel_locked_down", 4), ("sig_enforce", 1)] {
-        let Ok(address) = symbol(name) else { continue };
+    // Under Secure Boot the kernel insists on signatures by flags of its own as well: one for modules, and one of
+    // the same name for kexec.
+    let mut flags = vec![("kernel_locked_down", symbol("kernel_locked_down")?, 4)];
+    flags.extend(symbols("sig_enforce")?.into_iter().map(|address| ("sig_enforce", address, 1)));
+    for (name, address, length) in flags {
         // What stands behind the flag is kept where it can be read; otherwise it becomes zero with it.
         let old: [u8; 16] = kernel_bytes(address, 16).ok().and_then(|old| old.try_into().ok()).unwrap_or([0; 16]);
         let mut new = old;
