@@ -15,4 +15,5 @@ pub mod machine;
 pub mod outside;
 pub mod plan;
 pub mod root;
+pub mod toolstack;
 pub mod varstore;

@@ -44,8 +44,9 @@ impl Dom0 {
     /// The processor, the memory and the devices that this kind of dom0 needs from QEMU.
     const fn hardware(self) -> &'static [&'static str] {
         match self {
-            Self::Pv => &["-cpu", "max", "-m", "1024"],
-            // Xen wants an IOMMU for it. QEMU's RDTSCP and SMAP do not work there.
+            // QEMU's RDTSCP does not work in PVH guests.
+            Self::Pv => &["-cpu", "max,-rdtscp", "-m", "1024"],
+            // Xen wants an IOMMU for it. QEMU's SMAP does not work there.
             Self::Pvh => &["-cpu", "max,-smap,-rdtscp", "-m", "3072", "-device", "amd-iommu"],
         }
     }
