@@ -1,6 +1,6 @@
 //! Guests: Debian's kernel with the lab's one program, no device but the console.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use super::STATE;
 use super::xl::{Domain, domain, last_lines, program, xl};
@@ -106,15 +107,16 @@ pub(super) fn create(guest: &Guest) -> Outcome {
 pub(super) fn console(guest: &Guest) -> Outcome {
     let text = marker();
     let wanted = format!("guest: heard {text}");
+    // It hands on what is typed only where it has a terminal.
+    let (mut typing, terminal) = terminal()?;
+    let mut stdout = typing.try_clone()?;
     let mut child = Command::new(program()?)
         .args(["console", guest.name])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
+        .stdin(terminal.try_clone()?)
+        .stdout(terminal)
         .stderr(Stdio::null())
         .spawn()
         .context("xl console")?;
-    let mut stdin = child.stdin.take().context("xl console has no input")?;
-    let mut stdout = child.stdout.take().context("xl console has no output")?;
     let (sender, pieces) = mpsc::channel();
     thread::Builder::new().spawn(move || {
         let mut piece = [0; 1024];
@@ -125,23 +127,31 @@ pub(super) fn console(guest: &Guest) -> Outcome {
         }
     })?;
     let mut heard = Vec::new();
-    let typed = stdin.write_all(format!("{text}\n").as_bytes());
-    let answered = within(30, || {
-        heard.extend(pieces.try_iter().flatten());
-        Ok(String::from_utf8_lossy(&heard).contains(&wanted))
-    });
+    let mut listen = |wanted: &str| {
+        within(20, || {
+            heard.extend(pieces.try_iter().flatten());
+            Ok(String::from_utf8_lossy(&heard).contains(wanted))
+        })
+    };
+    // Before the guest is heard the terminal is not set up yet.
+    let connected = listen("guest: tick ");
+    let typed = typing.write_all(format!("{text}\n").as_bytes());
+    let answered = listen(&wanted);
     // The key that leaves the console.
-    let _ = stdin.write_all(b"\x1d").and_then(|()| stdin.flush());
+    let _ = typing.write_all(b"\x1d");
     let ended = within(5, || Ok(child.try_wait()?.is_some()));
     let _ = child.kill();
     let _ = child.wait();
-    let (answered, ended) = (answered?, ended?);
+    let (connected, answered, ended) = (connected?, answered?, ended?);
     let heard = String::from_utf8_lossy(&heard);
     if answered {
         let how = if ended { "the escape key ended it" } else { "the escape key did not end it" };
         works(format!("{text:?} was typed, {wanted:?} was read; {how}"))
     } else {
-        broken(format!("typed: {typed:?}; {wanted:?} is not in: {}", last_lines(&heard, 4)))
+        broken(format!(
+            "connected: {connected}; typed: {typed:?}; {wanted:?} is not in: {}",
+            last_lines(&heard, 4)
+        ))
     }
 }
 
@@ -217,6 +227,17 @@ pub(super) fn destroy(guest: &Guest) -> Outcome {
         (true, true) => broken(format!("domain {id} powered off by itself: it was not destroyed")),
         (false, _) => broken(format!("still listed: {:?}", guest.listed()?)),
     }
+}
+
+/// A terminal: the end at which somebody types and reads, and the end for a program.
+fn terminal() -> Result<(File, File)> {
+    let typing = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).context("/dev/ptmx")?;
+    grantpt(&typing).context("grantpt")?;
+    unlockpt(&typing).context("unlockpt")?;
+    let name = ptsname(&typing, Vec::new()).context("ptsname")?;
+    let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY;
+    let program = rustix::fs::open(name.as_c_str(), flags, rustix::fs::Mode::empty()).context("/dev/pts")?;
+    Ok((File::from(typing), File::from(program)))
 }
 
 /// What the guest says when its kernel runs `poweroff`.
