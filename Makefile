@@ -1,6 +1,6 @@
 # `make example` shows the main job, `make test` runs everything that CI runs. Both install what they need.
 
-.PHONY: example test setup generated style units sources drift oracle panic-free fuzz bench example-check clean
+.PHONY: example test prove setup generated style units sources drift oracle panic-free fuzz bench example-check clean
 
 FUZZ_SECONDS ?= 60
 ORACLE_LINES ?= 1000000
@@ -45,7 +45,7 @@ drift: sources
 
 # The engine reads text exactly as Xen's own parser does.
 oracle: sources
-	cargo xtask oracle --xen-tree "$$(cargo xtask source --release trixie)" --lines $(ORACLE_LINES)
+	cargo run --quiet --release --package xtask -- oracle --xen-tree "$$(cargo xtask source --release trixie)" --lines $(ORACLE_LINES)
 
 panic-free: setup
 	cargo xtask panic-free
@@ -59,6 +59,10 @@ fuzz: setup
 # Instructions per option, beside Xen's own parser; figures, not a verdict.
 bench: sources
 	cargo xtask bench-parser --xen-tree "$$(cargo xtask source --release trixie)"
+
+# Real machines under Secure Boot, attacked. Needs mmdebstrap; minutes.
+prove: setup
+	cargo run --quiet --release -p xen-lockdown -- prove
 
 clean:
 	rm -rf target fuzz/target

@@ -1,6 +1,6 @@
 //! Holds a Xen tree against `policy/`: every parameter that the tree registers, found by reading its C.
 //!
-//! [`tree`] reads the files, [`token`] and [`unit`] understand as much of C and its preprocessor as is needed,
+//! [`tree`] reads the files, [`token`] and [`mod@unit`] understand as much of C and its preprocessor as is needed,
 //! [`extract`] finds the registrations, [`compare`] holds them against the policy. What could not be understood is
 //! said, and makes the whole answer "could not judge": a parameter that was missed would look like agreement.
 
@@ -12,7 +12,8 @@ mod token;
 mod tree;
 mod unit;
 
-use std::io::{self, IsTerminal as _};
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -66,9 +67,13 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<ExitCode> {
     };
     let found = extract::extract(&tree);
     let compared = compare::compare(&policy, &version, root, &found.registrations);
-    match arguments.format {
-        Format::Human => print_human(&version, &found, &compared, arguments.verbose),
-        Format::Json => println!("{:#}", to_json(&version, &found, &compared, arguments.verbose)),
+    let text = match arguments.format {
+        Format::Human => to_text(&found, &compared, arguments.verbose)?,
+        Format::Json => format!("{:#}\n", to_json(&version, &found, &compared, arguments.verbose)),
+    };
+    io::stdout().write_all(text.as_bytes())?;
+    if arguments.verbose || io::stderr().is_terminal() {
+        summarise(&version, &found, &compared);
     }
     Ok(if !found.unclear.is_empty() {
         ExitCode::from(2)
@@ -79,41 +84,37 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<ExitCode> {
     })
 }
 
-fn print_human(version: &str, found: &Found, compared: &Comparison, verbose: bool) {
+fn to_text(found: &Found, compared: &Comparison, verbose: bool) -> Result<String, std::fmt::Error> {
+    let mut text = String::new();
     for one in &found.unclear {
-        println!("could not judge: {}:{}: {}", one.file, one.line, one.message);
+        writeln!(text, "could not judge: {}:{}: {}", one.file, one.line, one.message)?;
     }
-    for difference in &compared.drift {
-        print_difference(difference);
-    }
-    if verbose {
-        for note in &compared.notes {
-            print_difference(note);
+    let notes = if verbose { compared.notes.as_slice() } else { &[] };
+    for difference in compared.drift.iter().chain(notes) {
+        writeln!(text, "{}: {}", difference.option, headline(difference))?;
+        for (side, said) in difference.policy.iter().map(|said| ("policy", said)).chain(tree_side(difference)) {
+            let gap = if said.says.is_empty() { "" } else { "  " };
+            writeln!(text, "    {side:6}  {}:{}{gap}{}", said.file, said.line, said.says)?;
         }
     }
-    if verbose || io::stderr().is_terminal() {
-        let counts = Counts::of(found);
-        eprintln!(
-            "Xen {version}: {} registrations of {} options for x86, {} settable at run time only, {} elsewhere; {}",
-            counts.command_line,
-            compared.options,
-            counts.runtime_only,
-            counts.elsewhere,
-            match compared.drift.len() {
-                0 => "no drift".to_owned(),
-                1 => "1 difference".to_owned(),
-                several => format!("{several} differences"),
-            }
-        );
-    }
+    Ok(text)
 }
 
-fn print_difference(difference: &Difference) {
-    println!("{}: {}", difference.option, headline(difference));
-    for (side, said) in difference.policy.iter().map(|said| ("policy", said)).chain(tree_side(difference)) {
-        let gap = if said.says.is_empty() { "" } else { "  " };
-        println!("    {side:6}  {}:{}{gap}{}", said.file, said.line, said.says);
-    }
+/// A line for whoever watches; a log gets one only if it asks.
+fn summarise(version: &str, found: &Found, compared: &Comparison) {
+    let counts = Counts::of(found);
+    eprintln!(
+        "Xen {version}: {} registrations of {} options for x86, {} settable at run time only, {} elsewhere; {}",
+        counts.command_line,
+        compared.options,
+        counts.runtime_only,
+        counts.elsewhere,
+        match compared.drift.len() {
+            0 => "no drift".to_owned(),
+            1 => "1 difference".to_owned(),
+            several => format!("{several} differences"),
+        }
+    );
 }
 
 fn tree_side(difference: &Difference) -> impl Iterator<Item = (&'static str, &Said)> {

@@ -1,8 +1,14 @@
 //! What the project does to itself. Run as `cargo xtask COMMAND`.
 
+mod bench_parser;
 mod debian;
 mod drift;
 mod generate;
+#[path = "../../crates/core/tests/model/mod.rs"]
+mod model;
+mod oracle;
+mod panic_free;
+mod xen_parser;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -52,6 +58,26 @@ enum Command {
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
     },
+    /// Compare the engine's reading of a command line with Xen's own parser
+    Oracle {
+        /// The unpacked source of Xen 4.20
+        #[arg(long, value_name = "DIR")]
+        xen_tree: PathBuf,
+        /// How many lines to make up
+        #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+        lines: usize,
+        /// Where the generator begins: the same seed makes the same lines
+        #[arg(long, value_name = "S", default_value_t = 1)]
+        seed: u64,
+    },
+    /// Count the instructions per option of the engine and of Xen's own parser
+    BenchParser {
+        /// The unpacked source of Xen 4.20
+        #[arg(long, value_name = "DIR")]
+        xen_tree: PathBuf,
+    },
+    /// Fail if the compiled engine can reach a panic
+    PanicFree,
 }
 
 fn main() -> ExitCode {
@@ -71,6 +97,9 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Drift(arguments) => drift::run(&root, &arguments),
         Command::Source { release, package, refresh } => debian::run_source(&root, release, &package, refresh),
         Command::Package { release, refresh, names } => debian::run_packages(&root, release, &names, refresh),
+        Command::Oracle { xen_tree, lines, seed } => oracle::run(&root, &xen_tree, lines, seed),
+        Command::BenchParser { xen_tree } => bench_parser::run(&root, &xen_tree),
+        Command::PanicFree => panic_free::run(&root),
     }
 }
 

@@ -40,6 +40,33 @@ impl<'a> Located<'a> {
     }
 }
 
+/// Locates pieces of a text in their order, so that every byte is counted once.
+pub(crate) struct Places<'a> {
+    text: &'a [u8],
+    offset: usize,
+    line: usize,
+    line_start: usize,
+}
+
+impl<'a> Places<'a> {
+    pub(crate) fn new(text: &'a [u8]) -> Self {
+        Self { text, offset: 0, line: 1, line_start: 0 }
+    }
+
+    /// The piece, which may not stand before the one that was asked for last.
+    pub(crate) fn locate(&mut self, range: core::ops::Range<usize>) -> Located<'a> {
+        let passed = self.text.get(self.offset..range.start).unwrap_or_default();
+        for (at, _) in passed.iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
+            self.line = self.line.saturating_add(1);
+            self.line_start = self.offset.saturating_add(at).saturating_add(1);
+        }
+        self.offset = self.offset.max(range.start);
+        let column = range.start.saturating_sub(self.line_start).saturating_add(1);
+        let text = self.text.get(range.clone()).unwrap_or_default();
+        Located { text, offset: range.start, line: self.line, column }
+    }
+}
+
 /// Why a text cannot be read, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}, column {column}: {message}")]

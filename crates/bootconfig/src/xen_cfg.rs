@@ -27,6 +27,7 @@
 
 use core::ops::Range;
 
+use crate::located::Places;
 use crate::{Located, Problem};
 
 /// A configuration file.
@@ -144,10 +145,11 @@ impl<'a> Config<'a> {
     /// The names in all headers, in order; of equal ones only the first counts.
     pub fn sections(&self) -> impl Iterator<Item = Located<'a>> + use<'a> {
         let text = self.text;
+        let mut places = Places::new(text);
         Lines::new(text, None).filter_map(move |line| {
-            let line = Located::new(text, line);
-            let end = line.text.iter().position(|&byte| byte == b']')?;
-            (line.text.first() == Some(&b'[')).then(|| line.head(end).tail(1))
+            let name = text.get(line.clone()).unwrap_or_default().strip_prefix(b"[")?;
+            let len = name.iter().position(|&byte| byte == b']')?;
+            Some(places.locate(line).tail(1).head(len))
         })
     }
 
@@ -155,6 +157,7 @@ impl<'a> Config<'a> {
     pub fn remarks(&self) -> impl Iterator<Item = Remark<'a>> + use<'a> {
         let text = self.text;
         let mut seen = 0;
+        let mut places = Places::new(text);
         Lines::new(text, None).flat_map(move |line| {
             let gap = text.get(seen..line.start).unwrap_or_default();
             let (rest, same_line) = match gap.iter().rposition(|&byte| matches!(byte, b'\n' | b'\r' | 0)) {
@@ -164,10 +167,11 @@ impl<'a> Config<'a> {
             // What is left in the gap, but for white space, is a comment.
             let own = same_line || rest.iter().any(|&byte| !is_control(byte) && !is_space(byte));
             seen = line.end;
-            let at = Located::new(text, line);
-            let own = own.then_some(Remark { at, kind: RemarkKind::LineOfItsOwn });
             let open = seen == text.len();
-            own.into_iter().chain(open.then_some(Remark { at, kind: RemarkKind::LineWithoutEnd }))
+            let at = (own || open).then(|| places.locate(line));
+            let remark = |kind| at.map(|at| Remark { at, kind });
+            let own = own.then(|| remark(RemarkKind::LineOfItsOwn)).flatten();
+            own.into_iter().chain(open.then(|| remark(RemarkKind::LineWithoutEnd)).flatten())
         })
     }
 

@@ -99,6 +99,32 @@ fn the_lock_option_reaches_dom0_where_linux_reads_it() {
     // Behind a lone -- it would be process 1's argument, in an open quote a part of the value.
     assert_eq!(dom0("x -- quiet -- single"), "lockdown=integrity quiet -- single");
     assert_eq!(dom0("x -- name=\"open"), "lockdown=integrity name=\"open");
+    // Xen keeps 1023 bytes of the line: what fits goes behind, what does not cannot push the option off the end.
+    let long = "q".repeat(1023 - " lockdown=integrity".len());
+    assert!(dom0(&format!("x -- {long}")).ends_with(" lockdown=integrity"));
+    let longer = dom0(&format!("x -- {long}q"));
+    assert!(longer.starts_with("lockdown=integrity q") && longer.len() == 1023);
+}
+
+#[test]
+fn text_for_dom0_is_what_every_reader_of_it_takes_it_for() {
+    let verdict = |text: &str| {
+        let (_, document) = lint_json(&["--secure-boot", "--runtime", &format!("x -- {text}")]);
+        let last = document["inputs"][0]["tokens"].as_array().unwrap().last().unwrap().clone();
+        last["reason"].as_str().unwrap_or("honoured").to_owned()
+    };
+    // A shell in the initramfs would see more than a name.
+    assert_eq!(verdict("root=/dev/x&sh</dev/sda3&#\\"), "dom0-unlisted");
+    assert_eq!(verdict("root=LABEL=x\\0044\\0050id"), "dom0-unlisted");
+    assert_eq!(verdict("root=/dev/mapper/vg-root"), "honoured");
+    assert_eq!(verdict("root=UUID=1234-ab"), "honoured");
+    // Linux's early reader takes a control character for a space.
+    assert_eq!(verdict("rootwait=1\u{1}nospectre_v2"), "text-form");
+    assert_eq!(verdict("root=\"/dev/sda1\""), "text-form");
+    assert_eq!(verdict("root=LABEL=gr\u{fc}n"), "text-form");
+    assert_eq!(verdict("root=/dev/nfs"), "dom0-code");
+    assert_eq!(verdict("fbcon=rotate:1"), "honoured");
+    assert_eq!(verdict("fbcon=rotate:4"), "dom0-unlisted");
 }
 
 #[test]

@@ -55,8 +55,8 @@ pub fn accepts_more(text: &[u8]) -> bool {
     while let Some(token) = next_token(text, at) {
         at = token.end;
         let token = text.get(token).unwrap_or_default();
-        let quotes = token.iter().filter(|&&byte| byte == b'"').count();
-        if token == b"--" || quotes & 1 == 1 {
+        let open_quote = token.iter().fold(false, |open, &byte| open ^ (byte == b'"'));
+        if token == b"--" || open_quote {
             return false;
         }
     }

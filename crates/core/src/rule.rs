@@ -230,6 +230,9 @@ pub enum Pattern<'t> {
     Prefix(&'t [u8], &'t [Item<'t>]),
     /// Text that begins so and has none of the bytes.
     Text(&'t [u8], &'t [u8], bool),
+    /// Text that begins so and goes on with nothing but ASCII letters, digits and `.` `_` `:` `=` `@` `+` `,` `/` `-`,
+    /// which no shell, and no other reader behind it, takes for anything but text.
+    Plain(&'t [u8]),
     /// The empty element.
     Empty(bool),
 }
@@ -297,7 +300,8 @@ fn kept(value: &[u8], keeps: u16) -> &[u8] {
 fn judge_elements(value: &[u8], separator: u8, mut judge: impl FnMut(usize, &[u8]) -> Outcome) -> Outcome {
     let mut overlay = 0;
     let mut start: usize = 0;
-    for (index, element) in value.split(|&byte| byte == separator).enumerate() {
+    let mut index: usize = 0;
+    for element in value.split(|&byte| byte == separator) {
         match judge(index, element) {
             Outcome::Allowed(by) => overlay = overlay.max(by),
             Outcome::Refused(range, reason, note) => {
@@ -306,6 +310,8 @@ fn judge_elements(value: &[u8], separator: u8, mut judge: impl FnMut(usize, &[u8
             }
         }
         start = start.saturating_add(element.len()).saturating_add(1);
+        // Not `enumerate`, whose count could overflow as far as the compiler knows.
+        index = index.saturating_add(1);
     }
     Outcome::Allowed(overlay)
 }
@@ -378,6 +384,10 @@ impl Pattern<'_> {
             Self::Text(prefix, without, allow) => {
                 let rest = element.strip_prefix(prefix)?;
                 decide(allow && !rest.iter().any(|byte| without.contains(byte)))
+            }
+            Self::Plain(prefix) => {
+                let rest = element.strip_prefix(prefix)?;
+                decide(rest.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._:=@+,/-".contains(byte)))
             }
             Self::Empty(allow) => element.is_empty().then(|| decide(allow)).flatten(),
         }

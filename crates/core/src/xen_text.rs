@@ -10,6 +10,10 @@ use core::ops::Range;
 /// token is dropped without a message.
 pub const TOKEN_MAX: usize = 127;
 
+/// Bytes of dom0's whole command line that Xen keeps: `MAX_GUEST_CMDLINE` (1024, `xen/include/public/xen.h`) less
+/// the terminating NUL. `create_dom0` (`xen/arch/x86/setup.c`, 4.17 and 4.20) drops the rest without a message.
+pub const DOM0_LINE_MAX: usize = 1023;
+
 /// What the text holds up to its first NUL byte, which is where every reader in Xen stops.
 #[must_use]
 pub fn until_nul(text: &[u8]) -> &[u8] {
@@ -83,7 +87,7 @@ impl<'a> Param<'a> {
         let value_at = equals.map_or(token.len(), |at| at.saturating_add(1));
         let value = token.get(value_at..).unwrap_or_default();
         let bracketed = equals.and_then(|_| {
-            let at = key.iter().position(|byte| b"([{<".contains(byte))?;
+            let at = key.iter().position(|byte| matches!(byte, b'(' | b'[' | b'{' | b'<'))?;
             Some(Bracketed { name: key.get(..=at)?, argument: token.get(at..)? })
         });
         let (name, negated) = match key.strip_prefix(b"no-") {

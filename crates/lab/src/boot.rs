@@ -80,6 +80,8 @@ pub struct Limits {
     pub boot: Duration,
     /// How long everything may take.
     pub all: Duration,
+    /// How long dom0 may say nothing. Its steps have limits of their own, which are shorter.
+    pub silence: Duration,
     /// A boot is over where a line holds one of these.
     pub stop_at: Vec<String>,
     /// Where to say what is on (for errors): the folder with the machine's logs.
@@ -105,8 +107,12 @@ pub fn watch(
         times: Times::default(),
     };
     loop {
-        let limit = if boot.booted.is_some() { limits.all } else { limits.boot };
-        let Next::Line(heard) = machine.next(started + limit)? else { break };
+        let until = if boot.booted.is_some() {
+            started.checked_add(limits.all).map(|end| end.min(Instant::now() + limits.silence))
+        } else {
+            started.checked_add(limits.boot)
+        };
+        let Next::Line(heard) = machine.next(until.unwrap_or(started))? else { break };
         boot.times.end = heard.after;
         let line = console::read(&heard.text);
         let text = heard.text.clone();

@@ -14,6 +14,8 @@ pub mod lab;
 pub mod machine;
 pub mod outside;
 pub mod plan;
+pub mod prove;
+pub mod report;
 pub mod root;
 pub mod toolstack;
 pub mod varstore;

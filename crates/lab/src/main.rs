@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use lockdown_lab::lab::{self, Lab, Scenario};
 use lockdown_lab::machine::Dom0;
 use lockdown_lab::outside::{self, Stage};
 use lockdown_lab::plan::Plan;
+use lockdown_lab::prove;
 use lockdown_lab::root::Root;
 use lockdown_lab::toolstack;
 
@@ -107,11 +108,8 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<ExitCode> {
-    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let folder = arguments.folder.unwrap_or_else(|| {
-        let target = std::env::var_os("CARGO_TARGET_DIR");
-        target.map_or_else(|| project.join("target"), PathBuf::from).join("lab")
-    });
+    let project = prove::project();
+    let folder = arguments.folder.unwrap_or_else(prove::default_folder);
     match arguments.command {
         Command::Root => {
             println!("{}", Root::get(&folder, &say)?.folder().display());

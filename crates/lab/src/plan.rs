@@ -48,8 +48,10 @@ impl Plan {
     }
 }
 
-/// The modules that dom0 needs for Xen's tools, and to read the firmware's variables.
-pub const MODULES: &[&str] = &["efivarfs", "xen-privcmd", "xenfs", "xen-evtchn", "xen-gntdev", "xen-gntalloc"];
+/// The modules that dom0 needs for Xen's tools, to read the firmware's variables, and for
+/// attacks on what Linux holds itself.
+pub const MODULES: &[&str] =
+    &["efivarfs", "msr", "xen-privcmd", "xenfs", "xen-evtchn", "xen-gntdev", "xen-gntalloc"];
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]

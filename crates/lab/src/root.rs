@@ -248,7 +248,12 @@ impl Root {
     ) -> Result<()> {
         let keyring = keyring.to_str().context("the path of Debian's keyring is not text")?;
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--", "mmdebstrap"]);
+        command.args(["--pdeathsig", "KILL", "--"]);
+        if self.user == User::Root {
+            // With the first process of a namespace of their own everything ends that mmdebstrap started.
+            command.args(["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]);
+        }
+        command.arg("mmdebstrap");
         command.arg(match self.user {
             User::Root => "--mode=root",
             User::Ordinary => "--mode=unshare",
@@ -288,6 +293,11 @@ impl Root {
     fn remove(&self, folder: &Path) -> Result<()> {
         if !folder.exists() {
             return Ok(());
+        }
+        // Removing what is mounted would remove the machine's own files.
+        let table = fs::read_to_string("/proc/self/mountinfo").context("/proc is not mounted")?;
+        if let Some(mounted) = mounted_below(&table, folder) {
+            bail!("{mounted} is still mounted: unmount it (umount --lazy), then start again");
         }
         if self.user == User::Root {
             return Ok(fs::remove_dir_all(folder)?);
@@ -337,6 +347,14 @@ fn user() -> Result<User> {
         bail!("the lab runs as root, or as an ordinary user with user namespaces. Here:{missing}");
     }
     Ok(User::Ordinary)
+}
+
+/// A place below `folder` where something is mounted, from a `/proc/PID/mountinfo`.
+fn mounted_below(table: &str, folder: &Path) -> Option<String> {
+    let places = table.lines().filter_map(|line| line.split(' ').nth(4));
+    // Blanks and the like are written as octal numbers.
+    let places = places.map(|place| place.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\"));
+    places.into_iter().find(|place| Path::new(place).starts_with(folder))
 }
 
 /// Reads what a program says to its end, hands on the lines that say how far it is, keeps the last ones.
@@ -460,6 +478,14 @@ mod tests {
         assert!(root.file("/loop").is_err());
         // Nothing leads out of the root.
         assert!(root.resolve(Path::new("/../../etc/passwd")).unwrap().starts_with("/etc"));
+    }
+
+    #[test]
+    fn what_is_mounted_is_found() {
+        let table = "22 1 0:21 / /proc rw - proc proc rw\n23 1 0:22 / /a\\040b/root/proc rw - proc proc rw\n";
+        assert_eq!(mounted_below(table, Path::new("/a b/root")).as_deref(), Some("/a b/root/proc"));
+        assert_eq!(mounted_below(table, Path::new("/a b/ro")), None);
+        assert!(mounted_below(table, Path::new("/")).is_some());
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::raw::{Dom0File, OptionFile, RawDom0, RawItem, RawOption, RawReason, R
 pub const XEN_VERSIONS: [&str; 3] = ["4.17", "4.20", "HEAD"];
 
 const OPTION_KINDS: [&str; 6] = ["custom", "boolean", "integer", "size", "string", "ignore"];
-const BOOT_KINDS: [&str; 4] = ["early", "efi-argument", "config-key", "separator"];
+const BOOT_KINDS: [&str; 5] = ["early", "efi-argument", "config-key", "boot-loader", "separator"];
 const ARCHITECTURES: [&str; 3] = ["x86", "arm", "riscv"];
 
 pub(crate) fn load(folder: &Path) -> Result<Policy, Problems> {
@@ -431,6 +431,7 @@ impl Reader<'_> {
                 without: raw.without.clone().unwrap_or_default(),
                 allow: is_allowed,
             },
+            RawItem { plain: Some(prefix), .. } => PatternRule::Plain(prefix.clone()),
             RawItem { empty: Some(true), .. } => PatternRule::Empty(is_allowed),
             _ => {
                 self.complain(format!("{name}: an item without a pattern"));
@@ -446,6 +447,7 @@ impl Reader<'_> {
             raw.size.is_some(),
             raw.prefix.is_some(),
             raw.text.is_some(),
+            raw.plain.is_some(),
             raw.empty.is_some(),
         ];
         if patterns.iter().filter(|given| **given).count() != 1 {
@@ -551,6 +553,7 @@ fn samples(pattern: &PatternRule) -> Vec<String> {
         PatternRule::Words(words, _) => words.clone(),
         // What follows the prefix is the item's point; the bare prefix may be an earlier word.
         PatternRule::Prefix(prefix, _) => vec![format!("{prefix}\u{1}")],
+        PatternRule::Plain(prefix) => vec![format!("{prefix}x")],
         PatternRule::Text { prefix, .. } if !prefix.is_empty() => vec![format!("{prefix}\u{1}")],
         PatternRule::Empty(_) => vec![String::new()],
         PatternRule::Text { .. } | PatternRule::Number { .. } | PatternRule::Size { .. } => Vec::new(),

@@ -148,6 +148,7 @@ pub(crate) fn item(rule: &ItemRule, words: &mut Words) -> Item<'static> {
         PatternRule::Text { prefix, without, allow } => {
             Pattern::Text(keep_bytes(prefix), keep_bytes(without), *allow)
         }
+        PatternRule::Plain(prefix) => Pattern::Plain(keep_bytes(prefix)),
         PatternRule::Empty(allow) => Pattern::Empty(*allow),
     };
     let reason = words.reason(rule.refuse.as_deref());

@@ -169,6 +169,7 @@ pub enum PatternRule {
     Size { ranges: Vec<(u64, u64)>, written: Vec<String> },
     Prefix(String, Vec<ItemRule>),
     Text { prefix: String, without: String, allow: bool },
+    Plain(String),
     Empty(bool),
 }
 
@@ -188,6 +189,7 @@ impl std::fmt::Display for PatternRule {
             }
             Self::Text { prefix, without, .. } if without.is_empty() => write!(f, "{prefix}<text>"),
             Self::Text { prefix, without, .. } => write!(f, "{prefix}<text without {without}>"),
+            Self::Plain(prefix) => write!(f, "{prefix}<letters, digits and ._:=@+,/->"),
             Self::Empty(_) => f.write_str("(nothing)"),
         }
     }
@@ -213,6 +215,7 @@ impl PatternRule {
                     (false, false) => written.join(", ").replace("..=", " to "),
                 }
             }
+            Self::Plain(_) => "yes".to_owned(),
             Self::Prefix(_, inner) if inner.is_empty() => "no".to_owned(),
             Self::Prefix(_, inner) => {
                 let inner = inner.iter().map(|item| item.pattern.allows());

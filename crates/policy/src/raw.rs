@@ -65,6 +65,7 @@ pub(crate) struct RawItem {
     pub(crate) size: Option<Vec<String>>,
     pub(crate) prefix: Option<String>,
     pub(crate) text: Option<String>,
+    pub(crate) plain: Option<String>,
     pub(crate) empty: Option<bool>,
     pub(crate) allow: Option<String>,
     pub(crate) without: Option<String>,

@@ -278,7 +278,10 @@ impl Scanner<'_> {
 
     fn bits(&self, declaration: &Declaration) -> Storage {
         let plain = !declaration.pointer && declaration.dimensions.is_empty();
-        let bits = if plain { self.tree.bits(&declaration.words) } else { None };
+        let fixed = declaration.words.iter().any(|word| word.contains("64"));
+        // Elsewhere a long or an address may be narrower than on x86.
+        let narrower = |bits: &u8| *bits == 64 && !fixed && matches!(self.file.area, Area::Other(_));
+        let bits = if plain { self.tree.bits(&declaration.words).filter(|bits| !narrower(bits)) } else { None };
         bits.map_or_else(
             || Storage::Unseen(format!("{} is a {}", declaration.name, declaration.words.join(" "))),
             Storage::Bits,
@@ -647,6 +650,14 @@ mod tests {
             ("xen/arch/arm/e.c", "long elsewhere;"),
         ]);
         assert_eq!(found.registrations.first().map(|one| one.storage.clone()), Some(Storage::Bits(16)));
+    }
+
+    #[test]
+    fn a_long_of_another_architecture_has_no_width_here() {
+        let text = "unsigned long a; integer_param(\"a\", a); uint64_t b; integer_param(\"b\", b);";
+        let all = found(&[("xen/arch/arm/a.c", text)]).registrations;
+        let seen: Vec<_> = all.iter().map(|one| matches!(one.storage, Storage::Bits(64))).collect();
+        assert_eq!(seen, [false, true]);
     }
 
     #[test]

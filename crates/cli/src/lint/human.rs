@@ -56,7 +56,7 @@ fn refusal<'a>(token: &'a JudgedToken, refused: &'a RefusedWith, explained: &mut
 
 /// The line of a place, with what cannot be printed replaced, cut around the caret if it is long; and the caret in it.
 fn shown_line(origin: &Origin, line: usize, column: usize, len: usize) -> (String, Range<usize>) {
-    let bytes = origin.text.split(|&byte| byte == b'\n').nth(line.saturating_sub(1)).unwrap_or_default();
+    let bytes = origin.line(line);
     let at = column.saturating_sub(1).min(bytes.len());
     let end = at.saturating_add(len).min(bytes.len());
     let from = if end < LINE_MAX { 0 } else { at.saturating_sub(LINE_MAX / 4) };

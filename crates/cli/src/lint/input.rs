@@ -5,12 +5,14 @@ mod grub_cfg;
 mod image;
 mod xen_cfg;
 
+use std::cell::OnceCell;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 use std::rc::Rc;
 
 use lockdown_core::{Segment, Target};
+use lockdown_policy::catalogue;
 
 use crate::arguments::{FileKind, LintArguments};
 
@@ -48,6 +50,25 @@ pub(super) struct Stretch {
 pub(super) struct Origin {
     pub(super) name: String,
     pub(super) text: Vec<u8>,
+    /// Where each line begins; found when first asked for.
+    line_starts: OnceCell<Vec<usize>>,
+}
+
+impl Origin {
+    pub(super) fn new(name: impl Into<String>, text: Vec<u8>) -> Rc<Self> {
+        Rc::new(Self { name: name.into(), text, line_starts: OnceCell::new() })
+    }
+
+    /// A line, counted from 1, without its end.
+    pub(super) fn line(&self, number: usize) -> &[u8] {
+        let starts = self.line_starts.get_or_init(|| {
+            let ends = self.text.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+            std::iter::once(0).chain(ends.map(|(at, _)| at.saturating_add(1))).collect()
+        });
+        let start = starts.get(number.saturating_sub(1)).copied().unwrap_or(self.text.len());
+        let end = starts.get(number).map_or(self.text.len(), |next| next.saturating_sub(1));
+        self.text.get(start..end).unwrap_or_default()
+    }
 }
 
 /// A line and a column in bytes, both from 1.
@@ -87,6 +108,19 @@ impl Piece {
         let passed = if stretch.literal { offset.saturating_sub(stretch.at) } else { 0 };
         let column = stretch.place.column.saturating_add(passed);
         (Place { column, ..stretch.place }, stretch.literal)
+    }
+}
+
+impl Note {
+    /// What the policy says of a directive that stands beside the options; nothing where it refuses nothing.
+    pub(super) fn of_directive(name: &str, origin: &Origin, place: Place) -> Option<Self> {
+        let entry = catalogue::BOOT.iter().find(|entry| entry.name == name && entry.class == "refused")?;
+        Some(Self {
+            origin: origin.name.clone(),
+            place: Some(place),
+            reason: Some(entry.reason),
+            message: format!("{name}: {} Instead: {}", entry.mechanism, entry.advice),
+        })
     }
 }
 
@@ -132,7 +166,7 @@ pub(super) fn from_texts(arguments: &LintArguments) -> Option<Input> {
         .into_iter()
         .filter_map(|(segment, name, text)| {
             let text = text.as_ref()?.as_bytes();
-            let origin = Rc::new(Origin { name: name.to_owned(), text: text.to_vec() });
+            let origin = Origin::new(name.to_owned(), text.to_vec());
             Some(Piece::new(segment, Target::Xen, text, &origin, Place { line: 1, column: 1 }))
         })
         .collect();

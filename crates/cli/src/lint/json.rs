@@ -1,6 +1,6 @@
 //! `--format json`: one object, schema `xen-lockdown/lint/1`.
 
-use std::io::Write as _;
+use std::io::{BufWriter, Write as _};
 
 use lockdown_core::{Segment, Target};
 use serde::Serialize;
@@ -80,9 +80,10 @@ pub(super) fn print(report: &Report) -> anyhow::Result<()> {
         errors: report.troubles.iter().map(error).collect(),
         summary: Summary { honoured: report.count(false), refused: report.count(true) },
     };
-    let mut out = std::io::stdout().lock();
+    let mut out = BufWriter::new(std::io::stdout().lock());
     serde_json::to_writer_pretty(&mut out, &document).map_err(std::io::Error::from)?;
     writeln!(out)?;
+    out.flush()?;
     Ok(())
 }
 

@@ -77,7 +77,8 @@ pub(super) fn judge(input: Input, compiled: &Compiled, xen: XenVersion, locked: 
     }
     let tokens = words.tokens;
     let is_locked = lockdown.level().is_some();
-    let passes_dom0 = passes_dom0(&tokens, lockdown.level());
+    let mut notes = input.notes;
+    let passes_dom0 = passes_dom0(&tokens, lockdown.level(), &input.name, &mut notes);
     Judged {
         name: input.name,
         locked_at_start: locked.is_some(),
@@ -85,7 +86,7 @@ pub(super) fn judge(input: Input, compiled: &Compiled, xen: XenVersion, locked: 
         passes_xen: passes(&tokens, Target::Xen),
         passes_dom0,
         tokens,
-        notes: input.notes.into_iter().filter(|note| note.reason.is_none() || is_locked).collect(),
+        notes: notes.into_iter().filter(|note| note.reason.is_none() || is_locked).collect(),
     }
 }
 
@@ -94,16 +95,36 @@ fn passes(tokens: &[JudgedToken], target: Target) -> String {
     honoured.map(|token| token.text.as_str()).collect::<Vec<_>>().join(" ")
 }
 
-/// dom0's line with the option that a locked Xen adds: behind it, or in front where Linux would not read it there.
-fn passes_dom0(tokens: &[JudgedToken], level: Option<Level>) -> String {
+/// dom0's line with the option that a locked Xen adds: behind it, or in front where Linux would not read it there or
+/// Xen would cut it off; and the cut.
+fn passes_dom0(tokens: &[JudgedToken], level: Option<Level>, name: &str, notes: &mut Vec<Note>) -> String {
     let text = passes(tokens, Target::Dom0);
-    let Some(level) = level else { return text };
-    let added = String::from_utf8_lossy(dom0_lockdown_option(level));
-    match (text.is_empty(), linux_text::accepts_more(text.as_bytes())) {
-        (true, _) => added.into_owned(),
-        (false, true) => format!("{text} {added}"),
-        (false, false) => format!("{added} {text}"),
+    let added = level.map(|level| String::from_utf8_lossy(dom0_lockdown_option(level)));
+    let mut line = match added {
+        None => text,
+        Some(added) if text.is_empty() => added.into_owned(),
+        Some(added) => {
+            let fits = text.len().saturating_add(added.len()) < xen_text::DOM0_LINE_MAX;
+            let behind = fits && linux_text::accepts_more(text.as_bytes());
+            if behind { format!("{text} {added}") } else { format!("{added} {text}") }
+        }
+    };
+    if line.len() > xen_text::DOM0_LINE_MAX {
+        notes.push(Note {
+            origin: name.to_owned(),
+            place: None,
+            reason: None,
+            message: format!(
+                "dom0's command line has {} bytes; Xen 4.17 and 4.20 keep {} and drop the rest without a message",
+                line.len(),
+                xen_text::DOM0_LINE_MAX
+            ),
+        });
+        while line.len() > xen_text::DOM0_LINE_MAX {
+            line.pop();
+        }
     }
+    line
 }
 
 struct Words<'a> {
@@ -135,6 +156,13 @@ impl Words<'_> {
                 let refused = RefusedWith { reason: info.id, title: info.text, mechanism, advice };
                 (Some(refused), message, refusal.at.clone())
             }
+        };
+        let message = match token.text.len() > xen_text::TOKEN_MAX && target == Target::Xen {
+            true => format!(
+                "{message} (Xen keeps the first {} bytes of a token and drops the rest)",
+                xen_text::TOKEN_MAX
+            ),
+            false => message,
         };
         let (place, literal) = piece.place(base.saturating_add(token.offset));
         self.tokens.push(JudgedToken {

@@ -1,6 +1,6 @@
 //! `--format sarif`: SARIF 2.1.0, for code scanners.
 
-use std::io::Write as _;
+use std::io::{BufWriter, Write as _};
 
 use lockdown_policy::catalogue;
 use serde_json::{Value, json};
@@ -45,9 +45,10 @@ pub(super) fn print(report: &Report) -> anyhow::Result<()> {
             "properties": { "xen": report.xen.name() },
         }],
     });
-    let mut out = std::io::stdout().lock();
+    let mut out = BufWriter::new(std::io::stdout().lock());
     serde_json::to_writer_pretty(&mut out, &document).map_err(std::io::Error::from)?;
     writeln!(out)?;
+    out.flush()?;
     Ok(())
 }
 

@@ -23,7 +23,7 @@ fn run(stage: &Stage<'_>) -> Result<Answer> {
     scenario.stop_at.push("(XEN) Command line:".to_owned());
     let boot = stage.boot(&scenario)?;
     match (xen_command_line(&boot), &boot.end) {
-        (Some(line), _) if line.contains("loglvl=warning") => Ok(breached(format!("Xen's command line is {line:?}"))),
+        (Some(line), _) if line.contains("guest_loglvl=none") => Ok(breached(format!("Xen's command line is {line:?}"))),
         (Some(line), _) => Ok(held(format!("Xen's command line is {line:?}"))),
         (None, End::NotStarted(text) | End::XenStopped(text)) => Ok(held(text.clone())),
         (None, end) => bail!("Xen did not say what its command line is: {end:?}"),
@@ -38,7 +38,7 @@ fn twin(stage: &Stage<'_>) -> Result<Answer> {
 fn scenario(stage: &Stage<'_>, name: &str) -> Result<Scenario> {
     let signed = config(stage.dom0, "", "").replace("default=xen", "default=xen\nchain=more.cfg");
     let mut scenario = stage.with_parts(name, &Parts { config: Some(signed), ..stage.parts() })?;
-    let other = config(stage.dom0, "loglvl=warning", "").replace("[xen]", "[other]");
+    let other = config(stage.dom0, "guest_loglvl=none", "").replace("[xen]", "[other]");
     scenario.disk.push(("EFI/xen/more.cfg".to_owned(), other.into_bytes()));
     Ok(scenario)
 }

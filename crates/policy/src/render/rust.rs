@@ -168,6 +168,7 @@ fn item_text(policy: &Policy, item: &Item<'_>) -> String {
         Pattern::Size(Number(ranges)) => format!("Size(Number(&{}))", ranges_text(ranges)),
         Pattern::Prefix(prefix, inner) => format!("Prefix({}, {})", bytes(prefix), items(policy, inner)),
         Pattern::Text(prefix, without, allow) => format!("Text({}, {}, {allow})", bytes(prefix), bytes(without)),
+        Pattern::Plain(prefix) => format!("Plain({})", bytes(prefix)),
         Pattern::Empty(allow) => format!("Empty({allow})"),
     };
     format!(

@@ -10,7 +10,7 @@ use crate::lint::input::{Findings, Input, Note, Origin, Piece, Place, Stretch, T
 
 pub(super) fn read(name: &str, text: Vec<u8>, findings: &mut Findings<'_>) {
     let settings = default_grub::read(&text);
-    let origin = Rc::new(Origin { name: name.to_owned(), text });
+    let origin = Origin::new(name.to_owned(), text);
     let mut notes = Vec::new();
     for (_, problem) in &settings.problems {
         let place = Place { line: problem.line, column: problem.column };

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use lockdown_bootconfig::grub::{self, Command, Entry, Environment, Kind, Severity};
 use lockdown_core::{Segment, Target};
+use lockdown_policy::catalogue;
 
 use crate::arguments::LintArguments;
 use crate::lint::input::{Findings, Input, Note, Origin, Piece, Place, Stretch, Trouble};
@@ -12,7 +13,7 @@ pub(super) fn read(name: &str, text: Vec<u8>, arguments: &LintArguments, finding
     let mut environment = Environment::default();
     environment.variables.extend(arguments.grub_variables.iter().cloned());
     let config = grub::read(&text, &environment);
-    let origin = Rc::new(Origin { name: name.to_owned(), text });
+    let origin = Origin::new(name.to_owned(), text);
     let mut notes: Vec<Note> = Vec::new();
     for problem in &config.problems {
         add_problem(problem, &origin, &mut notes, findings);
@@ -79,15 +80,8 @@ fn add_commands(input: &mut Input, entry: &Entry, origin: &Rc<Origin>) {
                     continue;
                 }
                 input.pieces.push(piece(command, Target::Dom0, origin));
-                input.notes.push(Note {
-                    origin: origin.name.clone(),
-                    place: Some(Place { line: command.line, column: command.column }),
-                    reason: Some("unsigned-file"),
-                    message:
-                        "nothing verifies the modules that a boot loader hands to Xen; a locked Xen takes dom0's \
-                              kernel and ramdisk from its own signed image"
-                            .to_owned(),
-                });
+                let place = Place { line: command.line, column: command.column };
+                input.notes.extend(Note::of_directive("module", origin, place));
             }
             Kind::Chainloader if boots_xen(command) => add_load_options(input, command, origin),
             Kind::Chainloader | Kind::Linux => {}
@@ -126,19 +120,17 @@ fn add_load_options(input: &mut Input, command: &Command, origin: &Rc<Origin>) {
                 input.pieces.push(rest_of(&whole, text_at));
                 return;
             }
-            b"-basevideo" | b"placeholder" => {}
-            _ => input.notes.push(Note {
-                origin: origin.name.clone(),
-                place: Some(place),
-                reason: Some(if word == b"-mapbs" { "hardening" } else { "signed-selection" }),
-                message: format!(
-                    "{:?} is an argument of Xen's EFI loader, which a locked Xen does not take from unsigned text",
-                    String::from_utf8_lossy(word)
-                ),
-            }),
+            _ => input.notes.extend(Note::of_directive(efi_argument(word), origin, place)),
         }
         at = end;
     }
+}
+
+/// The directive that a word before `--` is for Xen's EFI loader: one that it knows, else the name of a section.
+fn efi_argument(word: &[u8]) -> &'static str {
+    let key = word.split(|&byte| byte == b'=').next().unwrap_or(word);
+    let mut known = catalogue::BOOT.iter().filter(|entry| entry.kinds.contains(&"efi-argument"));
+    known.find(|entry| entry.name.as_bytes() == key).map_or("<section>", |entry| entry.name)
 }
 
 fn rest_of(whole: &Piece, from: usize) -> Piece {

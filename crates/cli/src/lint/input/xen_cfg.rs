@@ -15,7 +15,7 @@ pub(super) fn read(file: &Path, name: &str, text: Vec<u8>, findings: &mut Findin
     let folder = file.parent().unwrap_or(Path::new(""));
     let mut seen = HashSet::from([identity(file)]);
     let mut input = Input { name: name.to_owned(), pieces: Vec::new(), notes: Vec::new() };
-    let mut origin = Rc::new(Origin { name: name.to_owned(), text });
+    let mut origin = Origin::new(name.to_owned(), text);
     let mut section = None;
     loop {
         let config = match Config::read(&origin.text) {
@@ -69,49 +69,44 @@ pub(super) fn read(file: &Path, name: &str, text: Vec<u8>, findings: &mut Findin
             message: format!("chain= is followed: what counts is in {}", next.display()),
         });
         section = selection.section;
-        origin = Rc::new(Origin { name: next.display().to_string(), text });
+        origin = Origin::new(next.display().to_string(), text);
     }
 }
 
 /// The signed configuration of an image. A locked Xen does not follow its `chain=`.
-pub(super) fn signed(name: String, text: Vec<u8>, findings: &mut Findings<'_>) -> Option<Files> {
-    let origin = Rc::new(Origin { name: name.clone(), text });
+pub(super) fn signed(
+    name: String,
+    text: Vec<u8>,
+    has_section: impl Fn(&str) -> bool,
+    findings: &mut Findings<'_>,
+) {
+    let origin = Origin::new(name.clone(), text);
     let config = match Config::read(&origin.text) {
         Ok(config) => config,
         Err(problem) => {
-            findings.troubles.push(Trouble::at(&name, problem.line, problem.column, problem.message));
-            return None;
+            return findings.troubles.push(Trouble::at(&name, problem.line, problem.column, problem.message));
         }
     };
     let selection = config.select(None);
     let mut input = Input { name, pieces: Vec::new(), notes: Vec::new() };
-    if let Some(chain) = selection.chain {
-        let message = if chain.followed {
-            "chain= leads to a file that nothing signs; a locked Xen does not read it, and nothing else is configured"
-        } else {
-            "chain= leads to a file that nothing signs; it is not read, because the section has a kernel="
-        };
-        input.notes.push(note(&origin, &chain.file, Some("signed-selection"), message));
-    }
+    let chain = selection.chain.map(|chain| place_of(&chain.file));
+    input.notes.extend(chain.and_then(|place| Note::of_directive("xen.cfg:chain", &origin, place)));
     add_pieces(&mut input, &origin, &config, &selection, Segment::Signed);
-    let named = |value: Option<Located<'_>>| value.map(|value| place_of(&value));
-    let files = Files {
-        input: findings.inputs.len(),
-        kernel: named(selection.kernel.map(|kernel| kernel.file)),
-        ramdisk: named(selection.ramdisk),
-        xsm: named(selection.xsm),
-    };
+    let named = [
+        (selection.kernel.map(|kernel| kernel.file), ".kernel", "xen.cfg:kernel"),
+        (selection.ramdisk, ".ramdisk", "xen.cfg:ramdisk"),
+        (selection.xsm, ".xsm", "xen.cfg:xsm"),
+    ];
+    // A file that is not in the image comes from the disk.
+    for (file, section, directive) in named {
+        let Some(file) = file.filter(|_| !has_section(section)) else { continue };
+        let message = format!("the image has no section {section}, so this file would come from the disk");
+        input.notes.push(match Note::of_directive(directive, &origin, place_of(&file)) {
+            Some(note) => Note { message: format!("{message}. {}", note.message), ..note },
+            None => note(&origin, &file, &message),
+        });
+    }
     findings.add(input);
-    Some(files)
-}
-
-/// Where a signed configuration names files, which belong into sections of the image.
-pub(super) struct Files {
-    /// The input, by its place in the findings.
-    pub(super) input: usize,
-    pub(super) kernel: Option<Place>,
-    pub(super) ramdisk: Option<Place>,
-    pub(super) xsm: Option<Place>,
 }
 
 fn add_pieces(
@@ -143,23 +138,25 @@ fn add_pieces(
                 "the last line has no end: Xen 4.17 reads on behind it; end it with a line feed"
             }
         };
-        input.notes.push(note(origin, &remark.at, None, message));
+        input.notes.push(note(origin, &remark.at, message));
     }
 }
 
 /// The files that a locked Xen does not take from a disk.
 fn add_file_notes(input: &mut Input, origin: &Origin, selection: &Selection<'_>) {
-    let refused = [
-        (selection.ramdisk, "a locked Xen takes no ramdisk from a disk: embed it as the section .ramdisk"),
-        (selection.xsm, "a locked Xen takes no XSM policy from a disk: embed it as the section .xsm"),
+    let files = [
+        (selection.kernel.map(|kernel| kernel.file), "xen.cfg:kernel"),
+        (selection.ramdisk, "xen.cfg:ramdisk"),
+        (selection.xsm, "xen.cfg:xsm"),
+        (selection.ucode, "xen.cfg:ucode"),
     ];
-    for (file, message) in refused {
-        input.notes.extend(file.map(|file| note(origin, &file, Some("unsigned-file"), message)));
+    for (file, name) in files {
+        input.notes.extend(file.and_then(|file| Note::of_directive(name, origin, place_of(&file))));
     }
 }
 
-fn note(origin: &Origin, at: &Located<'_>, reason: Option<&'static str>, message: &str) -> Note {
-    Note { origin: origin.name.clone(), place: Some(place_of(at)), reason, message: message.to_owned() }
+fn note(origin: &Origin, at: &Located<'_>, message: &str) -> Note {
+    Note { origin: origin.name.clone(), place: Some(place_of(at)), reason: None, message: message.to_owned() }
 }
 
 fn place_of(at: &Located<'_>) -> Place {

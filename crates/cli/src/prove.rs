@@ -1,0 +1,86 @@
+//! `xen-lockdown prove`: runs the lab and prints what it found.
+
+use std::fs;
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use lockdown_lab::console::Verdict;
+use lockdown_lab::prove::{self, Options};
+use lockdown_lab::report::{Report, Surprise};
+
+use crate::arguments::ProveArguments;
+
+pub(crate) fn run(arguments: &ProveArguments) -> anyhow::Result<ExitCode> {
+    let folder = arguments.folder.clone().unwrap_or_else(prove::default_folder);
+    let options = Options {
+        only: arguments.only.clone(),
+        columns: arguments.column.clone(),
+        extra_attacks: arguments.extra_attacks.clone(),
+        keep: arguments.keep,
+    };
+    let started = Instant::now();
+    let live = std::io::stderr().is_terminal();
+    let say = |message: &str| {
+        if live {
+            anstream::eprintln!("{:4} s  {message}", started.elapsed().as_secs());
+        }
+    };
+    let report = prove::run(&folder, &options, &say)?;
+    let place = arguments.report.clone().unwrap_or_else(|| folder.join("report"));
+    let mut surprises = Vec::new();
+    for column in &report.columns {
+        surprises.extend(column.surprises(&prove::declared(&column.name)?));
+    }
+    let write = |name: &str, text: &str| {
+        let file = place.join(name);
+        fs::write(&file, text).with_context(|| format!("{} cannot be written", file.display()))
+    };
+    fs::create_dir_all(&place).with_context(|| format!("{} cannot be made", place.display()))?;
+    let json = serde_json::to_string_pretty(&report)?;
+    write("report.json", &json)?;
+    // Every column has the same declaration until there is more than stock.
+    write("report.xml", &report.junit(&prove::declared("stock")?))?;
+    write("report.html", &report.html())?;
+
+    let mut out = std::io::stdout().lock();
+    if arguments.format == "json" {
+        writeln!(out, "{json}")?;
+    } else {
+        write!(out, "{}", human(&report, &surprises))?;
+        writeln!(out, "\n{} s; the report is in {}", started.elapsed().as_secs(), place.display())?;
+    }
+    Ok(if !report.is_complete() {
+        ExitCode::from(2)
+    } else if surprises.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    })
+}
+
+fn human(report: &Report, surprises: &[Surprise]) -> String {
+    let mut lines = vec![report.table()];
+    for column in &report.columns {
+        for entry in column.results.iter().filter(|entry| entry.verdict == Verdict::Breached) {
+            lines.push(format!("{} {} breached: {}", column.title(), entry.id, entry.evidence));
+        }
+    }
+    for surprise in surprises {
+        let declared = surprise.declared.map_or("nothing", Verdict::name);
+        lines.push(format!(
+            "{} {}: {}, declared is {declared}",
+            surprise.column,
+            surprise.id,
+            surprise.found.name()
+        ));
+    }
+    for column in &report.columns {
+        for it in &column.unanswered {
+            lines.push(format!("{} {}: no answer: {}", column.title(), it.id, it.message));
+        }
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}

@@ -1,0 +1,1 @@
+/* Stands in for Xen's header of this name: no function is the architecture's own. */
