@@ -8,6 +8,7 @@ mod calls;
 mod inside;
 mod layout;
 mod outcome;
+mod toolstack;
 mod witness;
 mod xen;
 
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 use inside::Attack;
 use outcome::{Outcome, Verdict};
 
-const USAGE: &str = "usage: attacks list | attacks run ID | attacks twin ID";
+const USAGE: &str = "usage: attacks list | attacks run ID | attacks twin ID | attacks toolstack list|ID";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -29,6 +30,15 @@ fn main() -> ExitCode {
         }
         ["run", id] => with(id, |attack| (attack.run)()),
         ["twin", id] => with(id, |attack| (attack.twin)()),
+        ["toolstack", "list"] => {
+            let list: Vec<_> = toolstack::ALL.iter().map(toolstack::Step::describe).collect();
+            println!("{}", serde_json::Value::Array(list));
+            ExitCode::SUCCESS
+        }
+        ["toolstack", id] => match toolstack::ALL.iter().find(|step| step.id == *id) {
+            Some(step) => answer(id, step.carry_out()),
+            None => unknown(id, "step; `attacks toolstack list` names them"),
+        },
         _ => {
             eprintln!("{USAGE}");
             ExitCode::from(2)
@@ -38,11 +48,19 @@ fn main() -> ExitCode {
 
 /// Runs one attack or its twin and prints the verdict. Without a verdict the exit status is 2.
 fn with(id: &str, act: impl FnOnce(&Attack) -> Outcome) -> ExitCode {
-    let Some(attack) = inside::ALL.iter().find(|attack| attack.id == id) else {
-        eprintln!("{id}: no such attack; `attacks list` names them");
-        return ExitCode::from(2);
-    };
-    match act(attack) {
+    match inside::ALL.iter().find(|attack| attack.id == id) {
+        Some(attack) => answer(id, act(attack)),
+        None => unknown(id, "attack; `attacks list` names them"),
+    }
+}
+
+fn unknown(id: &str, what: &str) -> ExitCode {
+    eprintln!("{id}: no such {what}");
+    ExitCode::from(2)
+}
+
+fn answer(id: &str, outcome: Outcome) -> ExitCode {
+    match outcome {
         Ok(Verdict { verdict, evidence }) => {
             println!("{}", serde_json::json!({ "id": id, "verdict": verdict, "evidence": evidence }));
             ExitCode::SUCCESS

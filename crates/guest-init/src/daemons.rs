@@ -13,16 +13,18 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Starts `names` in their order, each in the foreground as a child of process 1.
 pub(crate) fn start(names: &[String], console: &mut Console) {
-    for folder in ["/run/xen", "/run/xenstored", "/run/lock", "/var/log/xen", "/var/lib/xen", "/var/lib/xenstored"]
+    for folder in
+        ["/run/xen", "/run/xenstored", "/run/lock", "/var/log/xen/console", "/var/lib/xen", "/var/lib/xenstored"]
     {
         drop(fs::create_dir_all(folder));
     }
     // Debian's programs look below /var/run, which is /run.
     drop(std::os::unix::fs::symlink("/run", "/var/run"));
+    drop(std::os::unix::fs::symlink("/run/lock", "/var/lock"));
     for name in names {
         let result = match name.as_str() {
             "xenstored" => xenstored(),
-            "xenconsoled" => spawn("xenconsoled", &["-i"]),
+            "xenconsoled" => spawn("xenconsoled", &["-i", "--log=guest", "--log-dir=/var/log/xen/console"]),
             other => spawn(other, &[]),
         };
         if let Err(message) = result {

@@ -12,6 +12,8 @@ pub struct Guest {
     pub init: PathBuf,
     /// All attacks in one program.
     pub attacks: PathBuf,
+    /// What runs in the guests that dom0 makes.
+    pub domain: PathBuf,
 }
 
 /// The only platform that Xen's dom0 is attacked on.
@@ -33,5 +35,9 @@ pub fn build(project: &Path, lab: &Path, say: &(dyn Fn(&str) + Sync)) -> Result<
         bail!("the guest's programs cannot be built: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     let folder = target.join(PLATFORM).join("release");
-    Ok(Guest { init: folder.join("guest-init"), attacks: folder.join("attacks") })
+    Ok(Guest {
+        init: folder.join("guest-init"),
+        attacks: folder.join("attacks"),
+        domain: folder.join("lab-guest"),
+    })
 }

@@ -43,6 +43,7 @@ impl Initramfs {
             ("lib", "usr/lib"),
             ("lib64", "usr/lib64"),
             ("var/run", "/run"),
+            ("var/lock", "/run/lock"),
         ] {
             archive.add_link(link, target);
         }

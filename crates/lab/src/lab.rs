@@ -34,6 +34,9 @@ const XEN_PROGRAMS: &[&str] = &[
 /// Where Debian keeps them.
 const XEN_FOLDER: &str = "/usr/lib/xen-4.20/bin";
 
+/// What the C library loads by itself when a thread of theirs is cancelled.
+const UNWINDER: &str = "/usr/lib/x86_64-linux-gnu/libgcc_s.so.1";
+
 /// Modules that lie in the initramfs and are loaded by nobody: attacks take them.
 const FOR_ATTACKS: &[&str] = &["dummy"];
 
@@ -141,6 +144,7 @@ impl Lab {
         for program in XEN_PROGRAMS {
             archive.add_program(&self.root, &format!("{XEN_FOLDER}/{program}"))?;
         }
+        archive.add_program(&self.root, UNWINDER)?;
         let mut modules: Vec<&str> = MODULES.to_vec();
         modules.extend(FOR_ATTACKS);
         modules.extend(plan.modules.iter().map(String::as_str));

@@ -17,4 +17,5 @@ pub mod plan;
 pub mod prove;
 pub mod report;
 pub mod root;
+pub mod toolstack;
 pub mod varstore;

@@ -4,12 +4,13 @@ use std::fs;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use lockdown_lab::boot::End;
+use lockdown_lab::console::Verdict;
 use lockdown_lab::image::Parts;
 use lockdown_lab::lab::{self, Lab, Scenario};
 use lockdown_lab::machine::Dom0;
@@ -17,6 +18,7 @@ use lockdown_lab::outside::{self, Stage};
 use lockdown_lab::plan::Plan;
 use lockdown_lab::prove;
 use lockdown_lab::root::Root;
+use lockdown_lab::toolstack;
 
 /// The lab by hand; `xen-lockdown prove` is what runs everything
 #[derive(Parser)]
@@ -53,6 +55,15 @@ enum Command {
         /// A further file for the initramfs: PATH=FILE
         #[arg(long, value_name = "PATH=FILE")]
         add: Vec<String>,
+        /// Keep the machine's files
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Try every command of Debian's toolstack, print what came of each
+    Toolstack {
+        /// How dom0 runs
+        #[arg(long, value_enum, default_value_t = Kind::Pv)]
+        dom0: Kind,
         /// Keep the machine's files
         #[arg(long)]
         keep: bool,
@@ -139,6 +150,13 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             println!("end: {:?}; firmware {firmware:.1} s, xen {xen:.1} s, dom0 {kernel:.1} s", boot.end);
             Ok(if boot.end == End::Done { ExitCode::SUCCESS } else { ExitCode::from(1) })
         }
+        Command::Toolstack { dom0, keep } => {
+            let mut lab = Lab::open(&folder, &project, &say)?;
+            if keep {
+                println!("{}", lab.keep().display());
+            }
+            toolstack(&lab, dom0.into())
+        }
         Command::Outside { dom0, keep, only } => {
             let mut lab = Lab::open(&folder, &project, &say)?;
             if keep {
@@ -147,6 +165,29 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             outside(&lab, dom0.into(), &only)
         }
     }
+}
+
+fn toolstack(lab: &Lab, dom0: Dom0) -> Result<ExitCode> {
+    let plan = toolstack::plan(lab)?;
+    let parts = Parts {
+        config: Some(lab::config(dom0, "", "")),
+        kernel: Some(lab.kernel.clone()),
+        ramdisk: Some(lab.initramfs(&plan, &toolstack::files(lab)?)?),
+    };
+    let image = lab.signed(&lab.unified(&parts)?, &lab.keys.trusted)?;
+    let boot = lab.boot(&Scenario::new("toolstack", dom0, image))?;
+    for (id, message) in &boot.trouble {
+        println!("{id}: no answer: {message}");
+    }
+    Lab::ensure_secure(&boot, dom0)?;
+    for result in &boot.results {
+        println!("{}: {} ({:.1} s): {}", result.id, result.verdict.name(), result.seconds, result.evidence);
+    }
+    let seconds = |time: Option<Duration>| time.map_or(f64::NAN, |time| time.as_secs_f64());
+    println!("dom0 up after {:.1} s, off after {:.1} s", seconds(boot.times.booted), boot.times.end.as_secs_f64());
+    let works = boot.results.iter().filter(|result| result.verdict == Verdict::Works).count();
+    // What did not answer is no pass either.
+    Ok(if works == plan.steps.len() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
 fn outside(lab: &Lab, dom0: Dom0, only: &[String]) -> Result<ExitCode> {
