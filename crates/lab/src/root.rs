@@ -482,8 +482,8 @@ mod tests {
 
     #[test]
     fn what_is_mounted_is_found() {
-        let table = "22 1 0:21 / /proc rw - proc proc rw\n23 1 0:22 / /a\\040b/root/proc rw - proc proc rw\n";
-        assert_eq!(mounted_below(table, Path::new("/a b/root")).as_deref(), Some("/a b/root/proc"));
+        let table = "22 1 0:21 / /proc rw - proc proc rw\n23 1 0:22 / /a\\040b/tree/proc rw - proc proc rw\n";
+        assert_eq!(mounted_below(table, Path::new("/a b/tree")).as_deref(), Some("/a b/tree/proc"));
         assert_eq!(mounted_below(table, Path::new("/a b/ro")), None);
         assert!(mounted_below(table, Path::new("/")).is_some());
     }
