@@ -169,17 +169,10 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
 
 fn toolstack(lab: &Lab, dom0: Dom0) -> Result<ExitCode> {
     let plan = toolstack::plan(lab)?;
-    let parts = Parts {
-        config: Some(lab::config(dom0, "", "")),
-        kernel: Some(lab.kernel.clone()),
-        ramdisk: Some(lab.initramfs(&plan, &toolstack::files(lab)?)?),
-    };
-    let image = lab.signed(&lab.unified(&parts)?, &lab.keys.trusted)?;
-    let boot = lab.boot(&Scenario::new("toolstack", dom0, image))?;
+    let boot = toolstack::boot(lab, dom0, &plan)?;
     for (id, message) in &boot.trouble {
         println!("{id}: no answer: {message}");
     }
-    Lab::ensure_secure(&boot, dom0)?;
     for result in &boot.results {
         println!("{}: {} ({:.1} s): {}", result.id, result.verdict.name(), result.seconds, result.evidence);
     }

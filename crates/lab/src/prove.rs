@@ -19,6 +19,7 @@ use crate::outside::{self, Stage};
 use crate::plan::{Plan, Step};
 use crate::report::{BootSeconds, Column, Declared, Entry, Kind, Report, Unanswered};
 use crate::root::hex;
+use crate::toolstack;
 
 /// What is declared for Debian's own Xen.
 const STOCK: &str = include_str!("../expected/stock.toml");
@@ -75,7 +76,8 @@ pub fn run(folder: &Path, options: &Options, say: &(dyn Fn(&str) + Sync)) -> Res
     let extra = options.extra_attacks.as_deref().map(extra_attacks).transpose()?.unwrap_or_default();
     let mut lab = Lab::open(folder, &project(), say)?;
     let inside = inside_attacks(&lab.guest.attacks)?;
-    check_only(&options.only, &inside, &extra)?;
+    let toolstack = toolstack::plan(&lab)?.steps;
+    check_only(&options.only, &inside, &extra, &toolstack)?;
     if options.keep {
         say(&format!("the machines' files are kept in {}", lab.keep().display()));
     }
@@ -170,9 +172,11 @@ fn extra_attacks(folder: &Path) -> Result<Vec<Inside>> {
     Ok(found)
 }
 
-fn check_only(only: &[String], inside: &[Inside], extra: &[Inside]) -> Result<()> {
+fn check_only(only: &[String], inside: &[Inside], extra: &[Inside], toolstack: &[Step]) -> Result<()> {
     let inside = inside.iter().chain(extra).map(|attack| attack.id.as_str());
-    let known: BTreeSet<&str> = outside::ALL.iter().map(|attack| attack.id).chain(inside).collect();
+    let toolstack = toolstack.iter().map(|step| step.id.as_str());
+    let known: BTreeSet<&str> =
+        outside::ALL.iter().map(|attack| attack.id).chain(inside).chain(toolstack).collect();
     for id in only {
         ensure!(known.contains(id.as_str()), "there is no attack {id}");
     }
@@ -205,6 +209,7 @@ impl ColumnRun<'_> {
         self.outside(&stage, &mut column);
         let wanted: Vec<&Inside> = inside.iter().chain(extra).filter(|attack| self.wants(&attack.id)).collect();
         self.inside(&wanted, &mut column)?;
+        self.toolstack(&mut column)?;
         Ok(column)
     }
 
@@ -284,6 +289,45 @@ impl ColumnRun<'_> {
                 column.results.retain(|entry| entry.id != attack.id && entry.id != format!("{}/twin", attack.id));
                 boots.push(vec![attack]);
             }
+        }
+        Ok(())
+    }
+
+    /// The commands of Debian's toolstack, all in one boot, because they build on each other: one that is asked for
+    /// brings the others with it.
+    fn toolstack(&self, column: &mut Column) -> Result<()> {
+        let plan = toolstack::plan(self.lab)?;
+        if !plan.steps.iter().any(|step| self.wants(&step.id)) {
+            return Ok(());
+        }
+        self.say("boots for the toolstack");
+        let boot = toolstack::boot(self.lab, self.dom0, &plan);
+        for step in &plan.steps {
+            let id = step.id.clone();
+            let result = boot.as_ref().ok().and_then(|boot| boot.results.iter().find(|result| result.id == id));
+            if let Some(result) = result {
+                self.say(&format!("{id}: {} ({:.1} s)", result.verdict.name(), result.seconds));
+                column.results.push(Entry {
+                    id,
+                    kind: Kind::Toolstack,
+                    verdict: result.verdict,
+                    evidence: result.evidence.clone(),
+                    seconds: result.seconds,
+                });
+                continue;
+            }
+            let message = match &boot {
+                Err(error) => format!("{error:#}"),
+                Ok(boot) => {
+                    let trouble = boot.trouble.iter().find(|(of, _)| *of == id);
+                    trouble.map_or_else(
+                        || format!("the machine ended: {:?}", boot.end),
+                        |(_, message)| message.clone(),
+                    )
+                }
+            };
+            self.say(&format!("{id}: no answer"));
+            column.unanswered.push(Unanswered { id, message });
         }
         Ok(())
     }
@@ -407,7 +451,7 @@ mod tests {
 
     #[test]
     fn only_known_attacks_can_be_asked_for() {
-        assert!(check_only(&["image-unsigned".into()], &[], &[]).is_ok());
-        assert!(check_only(&["nosuch".into()], &[], &[]).is_err());
+        assert!(check_only(&["image-unsigned".into()], &[], &[], &[]).is_ok());
+        assert!(check_only(&["nosuch".into()], &[], &[], &[]).is_err());
     }
 }
