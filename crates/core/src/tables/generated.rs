@@ -2564,7 +2564,12 @@ static XEN: &[Opt<'static>] = &[
                     note: 0,
                     overlay: 0,
                 },
-                Item { pattern: Pattern::Prefix(b"fake=", &[]), reason: None, note: 217, overlay: 0 },
+                Item {
+                    pattern: Pattern::Prefix(b"fake=", &[]),
+                    reason: Some(Reason::OUT_OF_BOUNDS),
+                    note: 217,
+                    overlay: 0,
+                },
             ],
         }),
         declared: &[],

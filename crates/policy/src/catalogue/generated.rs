@@ -3003,7 +3003,7 @@ pub static XEN: &[OptionText] = &[
             ItemText {
                 pattern: "fake=...",
                 allows: "no",
-                reason: "",
+                reason: "out-of-bounds",
                 why: "Invented nodes cover only the RAM known at boot; a frame outside of them makes the allocator index its tables out of bounds.",
             },
         ],
