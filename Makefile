@@ -40,9 +40,9 @@ generated: setup-test
 
 units: setup-test
 	@if cargo nextest --version >/dev/null 2>&1; then \
-	    cargo nextest run --workspace && cargo test --quiet --workspace --doc; \
+	    cargo test --quiet --workspace --doc && cargo nextest run --workspace --all-features; \
 	else \
-	    cargo test --workspace; \
+	    cargo test --workspace --all-features; \
 	fi
 
 # Debian's Xen source, fetched with the machine's own package client.
