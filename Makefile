@@ -30,8 +30,8 @@ setup-prove:
 # Formatting, lints, documentation, licences.
 style: setup-test
 	cargo fmt --all --check
-	cargo clippy --quiet --workspace --all-targets -- --deny warnings
-	RUSTDOCFLAGS="--deny warnings" cargo doc --quiet --workspace --no-deps
+	cargo clippy --quiet --workspace --all-targets --all-features -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" cargo doc --quiet --workspace --no-deps --all-features
 	@tools/deny
 
 # What is generated from policy/ is current.
