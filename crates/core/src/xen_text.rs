@@ -46,17 +46,14 @@ pub fn next_token(text: &[u8], from: usize) -> Option<Range<usize>> {
     if len == 0 { None } else { Some(start..start.saturating_add(len)) }
 }
 
-/// How many bytes at the beginning are wanted. Counted by what is left, because the counter of `Iterator::position` has
-/// an overflow check that Rust 1.85 does not see through.
+/// How many bytes at the beginning are wanted. Counted by hand, because the counter of `Iterator::position` has an overflow
+/// check that Rust 1.85 does not see through; this one stays below the text's length.
 fn leading(text: &[u8], wanted: impl Fn(u8) -> bool) -> usize {
-    let mut left = text;
-    while let [first, rest @ ..] = left {
-        if !wanted(*first) {
-            break;
-        }
-        left = rest;
+    let mut len: usize = 0;
+    while text.get(len).is_some_and(|&byte| wanted(byte)) {
+        len = len.wrapping_add(1);
     }
-    text.len().saturating_sub(left.len())
+    len
 }
 
 /// One token, cut and taken apart as `parse_params` does it.
