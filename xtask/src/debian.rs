@@ -264,7 +264,7 @@ impl Store {
         for part in ["--tar-only", "--diff-only"] {
             self.apt_get(&["source", "--download-only", part, package], work)?;
         }
-        let mut archives = files_in(work)?;
+        let mut archives = lockdown_debian::files_in(work)?;
         // The packaging comes last: it replaces what the original has in its place.
         archives.sort_by_key(|path| (is_packaging(path), path.clone()));
         if archives.is_empty() {
@@ -280,7 +280,7 @@ impl Store {
     fn fetch_binary(&self, package: &str, work: &Path, tree: &Path) -> Result<(), Failure> {
         progress(&format!("fetching {package} ({})", self.release));
         self.apt_get(&["download", package], work)?;
-        for archive in files_in(work)? {
+        for archive in lockdown_debian::files_in(work)? {
             run(Command::new("dpkg-deb").arg("-x").arg(archive).arg(tree), "dpkg")?;
         }
         Ok(())
@@ -392,18 +392,6 @@ fn version_of_file(file: &str) -> Option<String> {
 fn is_package_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte);
     name.len() > 1 && name.bytes().all(plain) && !name.starts_with(['+', '-', '.'])
-}
-
-fn files_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_file() {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
 }
 
 fn is_packaging(archive: &Path) -> bool {

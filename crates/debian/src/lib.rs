@@ -61,7 +61,11 @@ pub fn mirror() -> Result<String, Missing> {
     mirror_from_targets().or_else(mirror_from_sources).ok_or(Missing::Mirror)
 }
 
-fn files_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
+/// The files that stand in a folder, not below it, sorted.
+///
+/// # Errors
+/// Where the folder cannot be read.
+pub fn files_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
