@@ -75,6 +75,9 @@ pub enum Error {
     /// Something stands behind the table of sections, where new rows would go.
     #[error("the bytes from {0:#x} on, behind the table of sections, are in use")]
     Occupied(usize),
+    /// Every section was dropped, and none was added.
+    #[error("no section would be left: all of the image's are debug sections")]
+    NothingLeft,
     /// The debug directory does not lie in a section.
     #[error("the debug directory does not lie in a section of the image")]
     DebugDirectory,
@@ -146,6 +149,9 @@ impl<'a> Build<'a> {
     /// If there is no room for it, in the headers or below 4 GiB, or the image does not say how to align it.
     pub fn finish(self) -> Result<Unified<'a>, Error> {
         let kept = self.kept()?;
+        if kept.is_empty() && self.added.is_empty() {
+            return Err(Error::NothingLeft);
+        }
         self.lay_out(&kept)
     }
 

@@ -199,6 +199,16 @@ mod debug_sections {
     }
 
     #[test]
+    fn are_not_dropped_when_nothing_else_is_there() {
+        let file = Pe::new().with(".debug_", &[0xdd; 0x20]).with(".zdebug_", &[0xdd; 0x20]).build();
+        let image = Image::read(&file[..]).unwrap();
+        let build = || Build::on(&image).unwrap().drop_debug(true);
+        assert!(matches!(build().finish(), Err(Error::NothingLeft)));
+        let built = written(build().section(".config", &CONFIG).unwrap());
+        assert_eq!(Image::read(&built[..]).unwrap().sections().len(), 1);
+    }
+
+    #[test]
     fn a_name_that_is_cut_must_not_hide_a_new_section() {
         let mut file = Pe::new().with(".text", b"text").with("/4", b"looks like one").build();
         let at = u32::try_from(file.len()).unwrap();
