@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::boot::{self, Boot, End, Limits};
+use crate::boot::{self, Boot, Limits};
 use crate::console::Line;
 use crate::esp::DiskFile;
 use crate::guest::{self, Guest};
-use crate::image::{self, Parts};
+use crate::image::{self, Parts, Signed};
 use crate::initramfs::Initramfs;
 use crate::keys::{Key, Keys};
 use crate::machine::{Dom0, Machine, Setup};
@@ -33,6 +33,9 @@ const XEN_PROGRAMS: &[&str] = &[
 
 /// Where Debian keeps them.
 const XEN_FOLDER: &str = "/usr/lib/xen-4.20/bin";
+
+/// Debian's Xen as the firmware starts it.
+const XEN_IMAGE: &str = "/boot/xen-4.20-amd64.efi";
 
 /// What the C library loads by itself when a thread of theirs is cancelled.
 const UNWINDER: &str = "/usr/lib/x86_64-linux-gnu/libgcc_s.so.1";
@@ -89,6 +92,8 @@ pub struct Scenario {
     pub revoked: Vec<[u8; 32]>,
     /// Further texts at which the boot is over.
     pub stop_at: Vec<String>,
+    /// How long dom0 may say nothing.
+    pub silence: Duration,
 }
 
 impl Scenario {
@@ -104,6 +109,7 @@ impl Scenario {
             disk: Vec::new(),
             revoked: Vec::new(),
             stop_at: Vec::new(),
+            silence: Duration::from_secs(120),
         }
     }
 }
@@ -118,7 +124,7 @@ impl Lab {
         let folder = root.folder().parent().context("the root has no parent folder")?.to_owned();
         let keys = Keys::get(&root, &folder)?;
         let guest = guest::build(project, &folder, say)?;
-        let xen = image::debian_xen(&root)?;
+        let xen = fs::read(root.file(XEN_IMAGE)?)?;
         let release = root.kernel_release()?;
         let kernel = fs::read(root.file(&format!("/boot/vmlinuz-{release}"))?)?;
         let runs = tempfile::Builder::new().prefix("run-").tempdir_in(&folder)?;
@@ -176,15 +182,15 @@ impl Lab {
     /// # Errors
     /// Where it cannot be built.
     pub fn unified(&self, parts: &Parts) -> Result<Vec<u8>> {
-        image::unify(&self.root, &self.xen, parts)
+        image::unify(&self.xen, parts)
     }
 
     /// `image`, signed with `key`.
     ///
     /// # Errors
     /// Where it cannot be signed.
-    pub fn signed(&self, image: &[u8], key: &Key) -> Result<Vec<u8>> {
-        image::sign(&self.root, image, key)
+    pub fn signed(&self, image: &[u8], key: &Key) -> Result<Signed> {
+        image::sign(image, key)
     }
 
     /// Boots a machine and watches it to its end.
@@ -226,7 +232,7 @@ impl Lab {
         let limits = Limits {
             boot: Duration::from_secs(240),
             all: Duration::from_secs(1200),
-            silence: Duration::from_secs(120),
+            silence: scenario.silence,
             stop_at: scenario.stop_at.clone(),
             logs: folder.clone(),
         };
@@ -251,7 +257,6 @@ impl Lab {
         let booted = booted.with_context(|| format!("dom0 did not start: {:?}", boot.end))?;
         ensure!(booted.secure_boot, "Secure Boot is not on: nothing that this machine shows counts");
         ensure!(booted.dom0 == dom0.name(), "dom0 is {:?}, and {} was asked for", booted.dom0, dom0.name());
-        ensure!(boot.end == End::Done, "the guest did not come to its end: {:?}", boot.end);
         Ok(())
     }
 }
