@@ -17,7 +17,7 @@ use crate::keys::{Key, Keys};
 use crate::machine::{Dom0, Machine, Setup};
 use crate::plan::{MODULES, Plan};
 use crate::root::Root;
-use crate::varstore::{BootEntry, Settings};
+use crate::varstore::{BootEntry, SecureBoot, Settings};
 
 /// Xen's programs that dom0 gets, from the folder of Debian's Xen.
 const XEN_PROGRAMS: &[&str] = &[
@@ -59,8 +59,8 @@ pub struct Lab {
     pub root: Root,
     /// The keys.
     pub keys: Keys,
-    /// Debian's Xen, not signed.
-    pub xen: Vec<u8>,
+    /// Debian's Xen.
+    pub stock: Xen,
     /// Debian's kernel with Debian's signature.
     pub kernel: Vec<u8>,
     /// The kernel's release.
@@ -71,6 +71,15 @@ pub struct Lab {
     runs: tempfile::TempDir,
     keep: bool,
     count: AtomicU32,
+}
+
+/// A Xen to be tried.
+#[derive(Clone, Debug)]
+pub struct Xen {
+    /// What its columns are called.
+    pub name: &'static str,
+    /// `xen.efi`, not signed.
+    pub image: Vec<u8>,
 }
 
 /// One machine to boot.
@@ -88,6 +97,8 @@ pub struct Scenario {
     pub starts: String,
     /// What else lies on the disk.
     pub disk: Vec<DiskFile>,
+    /// Whether the firmware has keys, and so enforces Secure Boot.
+    pub secure_boot: bool,
     /// Hashes of images that firmware is told to refuse.
     pub revoked: Vec<[u8; 32]>,
     /// Further texts at which the boot is over.
@@ -107,6 +118,7 @@ impl Scenario {
             options: String::new(),
             starts: IMAGE.to_owned(),
             disk: Vec::new(),
+            secure_boot: true,
             revoked: Vec::new(),
             stop_at: Vec::new(),
             silence: Duration::from_secs(120),
@@ -124,11 +136,11 @@ impl Lab {
         let folder = root.folder().parent().context("the root has no parent folder")?.to_owned();
         let keys = Keys::get(&root, &folder)?;
         let guest = guest::build(project, &folder, say)?;
-        let xen = fs::read(root.file(XEN_IMAGE)?)?;
+        let stock = Xen { name: "stock", image: fs::read(root.file(XEN_IMAGE)?)? };
         let release = root.kernel_release()?;
         let kernel = fs::read(root.file(&format!("/boot/vmlinuz-{release}"))?)?;
         let runs = tempfile::Builder::new().prefix("run-").tempdir_in(&folder)?;
-        Ok(Self { root, keys, xen, kernel, release, guest, runs, keep: false, count: AtomicU32::new(0) })
+        Ok(Self { root, keys, stock, kernel, release, guest, runs, keep: false, count: AtomicU32::new(0) })
     }
 
     /// Keeps the machines' files after the end; tells where.
@@ -177,12 +189,12 @@ impl Lab {
         archive.to_bytes()
     }
 
-    /// Debian's Xen with `parts`, not signed.
+    /// `xen` with `parts`, not signed.
     ///
     /// # Errors
     /// Where it cannot be built.
-    pub fn unified(&self, parts: &Parts) -> Result<Vec<u8>> {
-        image::unify(&self.xen, parts)
+    pub fn unified(&self, xen: &Xen, parts: &Parts) -> Result<Vec<u8>> {
+        image::unify(&xen.image, parts)
     }
 
     /// `image`, signed with `key`.
@@ -217,10 +229,12 @@ impl Lab {
         let setup = Setup {
             dom0: scenario.dom0,
             settings: Settings {
-                platform_key: self.keys.platform.der.clone(),
-                exchange_key: self.keys.exchange.der.clone(),
-                trusted: vec![self.keys.trusted.der.clone()],
-                revoked: scenario.revoked.clone(),
+                keys: scenario.secure_boot.then(|| SecureBoot {
+                    platform_key: self.keys.platform.der.clone(),
+                    exchange_key: self.keys.exchange.der.clone(),
+                    trusted: vec![self.keys.trusted.der.clone()],
+                    revoked: scenario.revoked.clone(),
+                }),
                 boot: vec![BootEntry {
                     title: "xen".to_owned(),
                     path: format!("\\{}", scenario.starts.replace('/', "\\")),

@@ -113,7 +113,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                 kernel: Some(lab.kernel.clone()),
                 ramdisk: Some(lab.initramfs(&plan, &more)?),
             };
-            let image = lab.unified(&parts)?;
+            let image = lab.unified(&lab.stock, &parts)?;
             let image = lab.signed(&image, &lab.keys.trusted)?;
             say(&format!("image of {} bytes after {:.1} s", image.bytes.len(), started.elapsed().as_secs_f64()));
             let mut scenario = Scenario::new("boot", dom0, image.bytes);

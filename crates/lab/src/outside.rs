@@ -10,7 +10,7 @@ use anyhow::{Result, bail, ensure};
 use crate::boot::{Boot, End};
 use crate::console::{Line, Verdict};
 use crate::image::{Parts, Signed};
-use crate::lab::{Lab, Scenario, config};
+use crate::lab::{Lab, Scenario, Xen, config};
 use crate::machine::{Dom0, Machine};
 
 /// An attack from outside.
@@ -45,6 +45,8 @@ pub struct Answer {
 pub struct Stage<'a> {
     /// The lab.
     pub lab: &'a Lab,
+    /// The Xen that is tried.
+    pub xen: &'a Xen,
     /// The kind of dom0.
     pub dom0: Dom0,
     /// The initramfs.
@@ -63,20 +65,20 @@ impl<'a> Stage<'a> {
     ///
     /// # Errors
     /// Where that fails: then nothing that follows would count.
-    pub fn new(lab: &'a Lab, dom0: Dom0) -> Result<Self> {
+    pub fn new(lab: &'a Lab, xen: &'a Xen, dom0: Dom0) -> Result<Self> {
         let ramdisk = lab.small_initramfs()?;
         let parts = Parts {
             config: Some(config(dom0, "", "")),
             kernel: Some(lab.kernel.clone()),
             ramdisk: Some(ramdisk.clone()),
         };
-        let plain = lab.unified(&parts)?;
+        let plain = lab.unified(xen, &parts)?;
         let image = lab.signed(&plain, &lab.keys.trusted)?;
         let base = lab.boot(&Scenario::new("as-signed", dom0, image.bytes.clone()))?;
         Lab::ensure_secure(&base, dom0)?;
         ensure!(base.end == End::Done, "dom0 did not come to its end: {:?}", base.end);
         let consoles = Mutex::new(vec![("as-signed".to_owned(), base.console())]);
-        Ok(Self { lab, dom0, ramdisk, plain, image, base, consoles })
+        Ok(Self { lab, xen, dom0, ramdisk, plain, image, base, consoles })
     }
 
     /// The consoles of all machines that came to an end, by name.
@@ -91,7 +93,7 @@ impl<'a> Stage<'a> {
 
     /// A machine with an image of `parts`, signed with the key that firmware trusts.
     fn with_parts(&self, name: &str, parts: &Parts) -> Result<Scenario> {
-        let image = self.lab.signed(&self.lab.unified(parts)?, &self.lab.keys.trusted)?;
+        let image = self.lab.signed(&self.lab.unified(self.xen, parts)?, &self.lab.keys.trusted)?;
         Ok(Scenario::new(name, self.dom0, image.bytes))
     }
 

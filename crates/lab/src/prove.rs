@@ -14,7 +14,7 @@ use crate::boot::{Boot, End};
 use crate::console::{Event, Line, Verdict};
 use crate::image::Parts;
 use crate::inside::{self, Inside};
-use crate::lab::{Lab, Scenario, config};
+use crate::lab::{Lab, Scenario, Xen, config};
 use crate::machine::Dom0;
 use crate::outside::{self, Attack, Stage};
 use crate::plan::Plan;
@@ -94,12 +94,15 @@ pub fn run(folder: &Path, options: &Options, watch: &dyn Watch) -> Result<Report
     let inside: Vec<&Inside> = inside.iter().filter(|attack| wants(&attack.id)).collect();
     let outside: Vec<&Attack> = outside::ALL.iter().filter(|attack| wants(attack.id)).collect();
     let toolstack = toolstack.steps.iter().any(|step| wants(&step.id)).then_some(&toolstack);
+    let kinds: BTreeMap<&str, Xen> =
+        chosen.iter().map(|(name, _)| Ok((*name, hypervisor(&lab, name)?))).collect::<Result<_>>()?;
     let runs: Vec<ColumnRun<'_>> = chosen
         .into_iter()
-        .map(|(name, dom0)| ColumnRun {
+        .filter_map(|(name, dom0)| Some((kinds.get(name)?, dom0)))
+        .map(|(xen, dom0)| ColumnRun {
             lab: &lab,
             watch,
-            name,
+            xen,
             dom0,
             outside: &outside,
             inside: &inside,
@@ -140,6 +143,14 @@ fn chosen(names: &[String]) -> Result<Vec<(&'static str, Dom0)>> {
     Ok(COLUMNS.iter().filter(wanted).copied().collect())
 }
 
+/// The Xen of the columns called `name`.
+fn hypervisor(lab: &Lab, name: &str) -> Result<Xen> {
+    match name {
+        "stock" => Ok(lab.stock.clone()),
+        _ => bail!("there is no column {name}"),
+    }
+}
+
 fn check_only(only: &[String], inside: &[Inside], toolstack: &Plan) -> Result<()> {
     let inside = inside.iter().map(|attack| attack.id.as_str());
     let toolstack = toolstack.steps.iter().map(|step| step.id.as_str());
@@ -155,7 +166,7 @@ fn check_only(only: &[String], inside: &[Inside], toolstack: &Plan) -> Result<()
 struct ColumnRun<'a> {
     lab: &'a Lab,
     watch: &'a dyn Watch,
-    name: &'static str,
+    xen: &'a Xen,
     dom0: Dom0,
     outside: &'a [&'a Attack],
     inside: &'a [&'a Inside],
@@ -225,7 +236,7 @@ impl<'r, 'a> Job<'r, 'a> {
         let run = self.run;
         match self.work {
             Work::AsSigned => {
-                let stage = Stage::new(run.lab, run.dom0)?;
+                let stage = Stage::new(run.lab, run.xen, run.dom0)?;
                 // Nobody else sets it.
                 let _ = run.stage.set(stage);
                 Ok(Vec::new())
@@ -248,7 +259,7 @@ impl<'r, 'a> Job<'r, 'a> {
 
 impl<'a> ColumnRun<'a> {
     fn title(&self) -> String {
-        format!("{} {}", self.name, self.dom0.name())
+        format!("{} {}", self.xen.name, self.dom0.name())
     }
 
     fn jobs<'r>(&'r self) -> Vec<Job<'r, 'a>> {
@@ -367,7 +378,7 @@ impl<'a> ColumnRun<'a> {
             kernel: Some(self.lab.kernel.clone()),
             ramdisk: Some(self.lab.initramfs(plan, files)?),
         };
-        let image = self.lab.signed(&self.lab.unified(&parts)?, &self.lab.keys.trusted)?;
+        let image = self.lab.signed(&self.lab.unified(self.xen, &parts)?, &self.lab.keys.trusted)?;
         let longest = plan.steps.iter().map(|step| step.timeout_s).max().unwrap_or_default();
         let mut scenario = Scenario::new(name, self.dom0, image.bytes);
         scenario.silence = SILENCE.saturating_add(Duration::from_secs(longest.into()));
@@ -410,14 +421,14 @@ impl<'a> ColumnRun<'a> {
         found.results.sort_by_key(|entry| place(&entry.id));
         found.unanswered.sort_by_key(|it| place(&it.id));
         consoles.append(&mut found.consoles);
-        let mut declared = declared(self.name)?;
+        let mut declared = declared(self.xen.name)?;
         for attack in self.inside {
-            if let Some(verdict) = attack.declared(self.name) {
+            if let Some(verdict) = attack.declared(self.xen.name) {
                 declared.add(&attack.id, verdict);
             }
         }
         Ok(Column {
-            name: self.name.to_owned(),
+            name: self.xen.name.to_owned(),
             dom0: self.dom0,
             versions,
             secure_boot,
@@ -439,7 +450,7 @@ impl<'a> ColumnRun<'a> {
         let sha256 = |bytes: &[u8]| format!("sha256:{}", hex(&Sha256::digest(bytes)));
         let firmware = fs::read(root.file("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd")?)?;
         versions.insert("firmware".to_owned(), sha256(&firmware));
-        versions.insert("xen.efi".to_owned(), sha256(&self.lab.xen));
+        versions.insert("xen.efi".to_owned(), sha256(&self.xen.image));
         versions.insert("vmlinuz".to_owned(), sha256(&self.lab.kernel));
         versions.insert("initramfs".to_owned(), sha256(&stage.ramdisk));
         versions.insert("image".to_owned(), sha256(&stage.image.bytes));
