@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//
 // What was logged for a domain is remembered with the domain: it is bounded, and gone when the domain is.
+// file: xen/include/xen/sched.h
 
-@gate_domain@
+@gate@
 @@
  struct domain {
   ...

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//
 // domctl: asked once the structure is copied in and the target is known, before the first operation acts. Some
 // operations act before Xen's own check of the whole structure, so the hook stands in front of all of them.
 // What arch_do_domctl and the drivers carry out is reached from here and from nowhere else.
+// file: xen/common/domctl.c
 
-@gate_domctl_include@
+@include@
 @@
  #include <xsm/xsm.h>
 +#include <xen/lockdown-gate.h>
 
-@gate_domctl@
+@gate@
 symbol ret, op, d;
 statement lookup;
 @@

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//
 // xsm_op: the structure belongs to the module, so Flask itself asks, once it has copied it in. The text is compiled a
 // second time for 32-bit callers.
+// file: xen/xsm/flask/flask_op.c
 
-@gate_flask_include@
+@include@
 @@
  #include <xsm/xsm.h>
 +#include <xen/lockdown-gate.h>
 
-@gate_flask@
+@gate@
 symbol op, rv;
 @@
   if ( op.interface_version != XEN_FLASK_INTERFACE_VERSION )

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//
 // hypfs: a write is asked twice. Before the node's own function runs: may this node be written at all, and is its
 // function one of those below? And in each of those, on Xen's copy of what was written: would the option that the
 // node stands for be honoured with this value if unsigned text said it?
+// file: xen/common/hypfs.c
 
-@gate_hypfs_include@
+@include@
 @@
  #include <xen/param.h>
 +#include <xen/lockdown-gate.h>
 
-@gate_hypfs_write@
+@gate_write@
 symbol cmd, entry, ret;
 @@
  long do_hypfs_op(...)
@@ -24,7 +24,7 @@ symbol cmd, entry, ret;
   ...>
  }
 
-@gate_hypfs_leaf@
+@gate_leaf@
 symbol leaf, buf, ulen, ret;
 @@
  hypfs_write_leaf(...)
@@ -37,7 +37,7 @@ symbol leaf, buf, ulen, ret;
   ...>
  }
 
-@gate_hypfs_bool@
+@gate_bool@
 symbol leaf, buf, ulen;
 @@
  hypfs_write_bool(...)
@@ -50,7 +50,7 @@ symbol leaf, buf, ulen;
   ...>
  }
 
-@gate_hypfs_custom@
+@gate_custom@
 symbol leaf, buf, ulen, ret, p;
 @@
  hypfs_write_custom(...)

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//
 // kexec_op: asked where Xen's own check stands, for native and 32-bit callers alike. No argument has been copied in
 // yet, and none is needed: what loads, starts or drops an image is refused whole.
+// file: xen/common/kexec.c
 
-@gate_kexec_include@
+@include@
 @@
  #include <xsm/xsm.h>
 +#include <xen/lockdown-gate.h>
 
-@gate_kexec@
+@gate@
 symbol ret, op;
 expression list E;
 @@

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//
 // Debug keys: whoever presses one, on the serial console or through sysctl, ends in handle_keypress. What Xen itself
 // does when it crashes comes here too. That was chosen by text that has been judged before, and is let through.
+// file: xen/common/keyhandler.c
 
-@gate_keys_include@
+@include@
 @@
  #include <xen/keyhandler.h>
 +#include <xen/lockdown-gate.h>
 
-@gate_keys@
+@gate@
 symbol key, key_table, h;
 @@
  void handle_keypress(...)
@@ -21,7 +21,7 @@ symbol key, key_table, h;
   ...>
  }
 
-@gate_keys_crash@
+@gate_crash@
 expression list E;
 @@
  void keyhandler_crash_action(...)

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//
 // mca: asked once the structure is copied in.
+// file: xen/arch/x86/cpu/mcheck/mce.c
 
-@gate_mca_include@
+@include@
 @@
  #include <xen/hypercall.h>
 +#include <xen/lockdown-gate.h>
 
-@gate_mca@
+@gate@
 symbol ret, op;
 expression E;
 @@

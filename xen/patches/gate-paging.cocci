@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//
 // Hypercall 49 continues a paging domctl. It takes a whole domctl from whoever calls it, so it is asked like one:
 // a caller need not have come through do_domctl before.
+// file: xen/arch/x86/mm/paging.c
 
-@gate_paging_include@
+@include@
 @@
  #include <xsm/xsm.h>
 +#include <xen/lockdown-gate.h>
 
-@gate_paging@
+@gate@
 symbol op, d;
 @@
  long do_paging_domctl_cont(...)

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//
 // platform_op: asked where Xen's own check stands. The same text is compiled a second time for 32-bit callers,
 // whose structure has another layout: there no value is shown, and what depends on one is refused.
+// file: xen/arch/x86/platform_hypercall.c
 
-@gate_platform_include@
+@include@
 @@
  #include <xsm/xsm.h>
 +#include <xen/lockdown-gate.h>
 
-@gate_platform@
+@gate@
 symbol ret, op;
 expression list E;
 typedef ret_t;

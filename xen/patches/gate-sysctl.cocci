@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//
 // sysctl: asked where Xen's own check stands. Livepatch has a second selector, which is part of what is asked.
+// file: xen/common/sysctl.c
 
-@gate_sysctl_include@
+@include@
 @@
  #include <xsm/xsm.h>
 +#include <xen/lockdown-gate.h>
 
-@gate_sysctl@
+@gate@
 symbol ret, op;
 expression list E;
 @@

@@ -6,16 +6,18 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use lockdown_lab::boot::End;
 use lockdown_lab::image::Parts;
-use lockdown_lab::lab::{self, Lab, Scenario};
+use lockdown_lab::inside::{self, Inside};
+use lockdown_lab::lab::{self, Lab, Scenario, Xen};
 use lockdown_lab::machine::Dom0;
-use lockdown_lab::plan::Plan;
+use lockdown_lab::plan::{Plan, Step};
 use lockdown_lab::prove;
 use lockdown_lab::root::Root;
+use lockdown_lab::toolstack;
 
 /// The lab by hand; `xen-lockdown prove` is what runs everything
 #[derive(Parser)]
@@ -52,6 +54,21 @@ enum Command {
         /// A further file for the initramfs: PATH=FILE
         #[arg(long, value_name = "PATH=FILE")]
         add: Vec<String>,
+        /// A Xen to boot instead of Debian's: a xen.efi without sections of its own
+        #[arg(long, value_name = "FILE")]
+        hypervisor: Option<PathBuf>,
+        /// An attack to run, its twin first; may be given more than once
+        #[arg(long, value_name = "ID", conflicts_with = "plan")]
+        attack: Vec<String>,
+        /// Run every attack from inside that leaves the machine healthy
+        #[arg(long, conflicts_with_all = ["plan", "attack"])]
+        attacks: bool,
+        /// Run the toolstack's steps
+        #[arg(long, conflicts_with_all = ["plan", "attack", "attacks"])]
+        toolstack: bool,
+        /// Boot without Secure Boot
+        #[arg(long)]
+        insecure: bool,
         /// Keep the machine's files
         #[arg(long)]
         keep: bool,
@@ -91,18 +108,35 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             println!("{}", Root::get(&folder, &say)?.folder().display());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Boot { dom0, plan, options, xen, linux, add, keep } => {
+        Command::Boot {
+            dom0,
+            plan,
+            options,
+            xen,
+            linux,
+            add,
+            hypervisor,
+            attack,
+            attacks,
+            toolstack: tools,
+            insecure,
+            keep,
+        } => {
             let mut lab = Lab::open(&folder, &project, &say)?;
             if keep {
                 println!("{}", lab.keep().display());
             }
             let dom0 = dom0.into();
+            let mut more = Vec::new();
             let plan = match plan {
                 Some(file) => serde_json::from_slice(&fs::read(&file)?)
                     .with_context(|| format!("the plan {}", file.display()))?,
-                None => Plan::new(Vec::new()),
+                None if tools => {
+                    more = toolstack::files(&lab)?;
+                    toolstack::plan(&lab)?
+                }
+                None => Plan::new(steps(&lab, &attack, attacks)?),
             };
-            let mut more = Vec::new();
             for pair in &add {
                 let (path, file) = pair.split_once('=').context("--add takes PATH=FILE")?;
                 more.push((path.to_owned(), fs::read(file)?));
@@ -113,11 +147,19 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                 kernel: Some(lab.kernel.clone()),
                 ramdisk: Some(lab.initramfs(&plan, &more)?),
             };
-            let image = lab.unified(&lab.stock, &parts)?;
+            let tried = match hypervisor {
+                Some(file) => {
+                    let image = fs::read(&file).with_context(|| file.display().to_string())?;
+                    Xen { name: "given", image }
+                }
+                None => lab.stock.clone(),
+            };
+            let image = lab.unified(&tried, &parts)?;
             let image = lab.signed(&image, &lab.keys.trusted)?;
             say(&format!("image of {} bytes after {:.1} s", image.bytes.len(), started.elapsed().as_secs_f64()));
             let mut scenario = Scenario::new("boot", dom0, image.bytes);
             scenario.options = options;
+            scenario.secure_boot = !insecure;
             let boot = lab.boot(&scenario)?;
             for line in &boot.lines {
                 println!("{:8.2} {}", line.after.as_secs_f64(), line.text);
@@ -127,6 +169,19 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             Ok(if boot.end == End::Done { ExitCode::SUCCESS } else { ExitCode::from(1) })
         }
     }
+}
+
+/// What the attacks `ids`, or `all` of them that others can follow, are to do.
+fn steps(lab: &Lab, ids: &[String], all: bool) -> Result<Vec<Step>> {
+    if ids.is_empty() && !all {
+        return Ok(Vec::new());
+    }
+    let known = inside::own(&lab.guest.attacks)?;
+    if let Some(unknown) = ids.iter().find(|id| !known.iter().any(|attack| attack.id == **id)) {
+        bail!("there is no attack {unknown:?}; `attacks list` names them");
+    }
+    let chosen = known.iter().filter(|attack| (all && attack.healthy) || ids.contains(&attack.id));
+    Ok(chosen.flat_map(Inside::steps).collect())
 }
 
 /// A line for whoever watches; a log gets none.
