@@ -69,13 +69,15 @@ impl Keys {
 }
 
 fn make(root: &Root, folder: &Path, name: &str) -> Result<()> {
-    let (key, pem, der) =
-        (format!("{SHARED}/{name}.key"), format!("{SHARED}/{name}.pem"), format!("{SHARED}/{name}.der"));
+    // Everything comes by openssl's standard output: it does not mind where a file of its own is cut off by a full disk.
+    let keep = |kind: &str, bytes: Vec<u8>| {
+        let place = folder.join(format!("{name}.{kind}"));
+        fs::write(&place, bytes).with_context(|| format!("{} cannot be written", place.display()))
+    };
+    let openssl = |arguments: &[&str]| root.run("openssl", arguments, Some(folder));
+    keep("key", openssl(&["genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"])?)?;
+    let (key, pem) = (format!("{SHARED}/{name}.key"), format!("{SHARED}/{name}.pem"));
     let subject = format!("/CN=xen-lockdown lab {name}");
-    let request = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-sha256", "-days", "3650"];
-    let files = ["-subj", &subject, "-keyout", &key, "-out", &pem];
-    let arguments: Vec<&str> = request.into_iter().chain(files).collect();
-    root.run("openssl", &arguments, Some(folder))?;
-    root.run("openssl", &["x509", "-in", &pem, "-outform", "DER", "-out", &der], Some(folder))?;
-    Ok(())
+    keep("pem", openssl(&["req", "-x509", "-new", "-key", &key, "-sha256", "-days", "3650", "-subj", &subject])?)?;
+    keep("der", openssl(&["x509", "-in", &pem, "-outform", "DER"])?)
 }

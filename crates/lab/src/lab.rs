@@ -18,7 +18,7 @@ use crate::initramfs::Initramfs;
 use crate::keys::{Key, Keys, NEW_KEYS};
 use crate::machine::{Dom0, Machine, Setup};
 use crate::plan::{MODULES, Plan};
-use crate::root::Root;
+use crate::root::{self, Root};
 use crate::varstore::{BootEntry, Settings};
 
 /// Xen's programs that dom0 gets, from the folder of Debian's Xen.
@@ -41,6 +41,9 @@ const UNWINDER: &str = "/usr/lib/x86_64-linux-gnu/libgcc_s.so.1";
 
 /// Modules that lie in the initramfs and are loaded by nobody: attacks take them.
 const FOR_ATTACKS: &[&str] = &["dummy"];
+
+/// What the guest's programs take while they are built, and then a few machines, in bytes.
+const SPACE: u64 = 512 << 20;
 
 /// What the folder of a run is called.
 const RUN: &str = "run-";
@@ -134,6 +137,7 @@ impl Lab {
 
     fn with_root(root: Root, folder: &Path, project: &Path, say: &(dyn Fn(&str) + Sync)) -> Result<Self> {
         let in_use = begin(folder)?;
+        root::ensure_space(folder, SPACE)?;
         let keys = Keys::get(&root, folder)?;
         let guest = guest::build(project, folder, say)?;
         let xen = image::debian_xen(&root)?;
@@ -197,7 +201,7 @@ impl Lab {
     /// # Errors
     /// Where it cannot be built.
     pub fn unified(&self, parts: &Parts) -> Result<Vec<u8>> {
-        image::unify(&self.root, &self.xen, parts).map_err(|error| name_disk(error, self.runs.path()))
+        image::unify(&self.root, &self.xen, parts).map_err(|error| self.name_disk(error))
     }
 
     /// `image`, signed with `key`.
@@ -205,7 +209,7 @@ impl Lab {
     /// # Errors
     /// Where it cannot be signed.
     pub fn signed(&self, image: &[u8], key: &Key) -> Result<Vec<u8>> {
-        image::sign(&self.root, image, key).map_err(|error| name_disk(error, self.runs.path()))
+        image::sign(&self.root, image, key).map_err(|error| self.name_disk(error))
     }
 
     /// Boots a machine and watches it to its end.
@@ -251,9 +255,8 @@ impl Lab {
             stop_at: scenario.stop_at.clone(),
             logs: folder.clone(),
         };
-        let mut machine =
-            setup.start(&self.root, &folder).map_err(|error| name_disk(error, self.runs.path()))?;
-        let boot = boot::watch(&mut machine, &limits, look).map_err(|error| name_disk(error, self.runs.path()));
+        let mut machine = setup.start(&self.root, &folder).map_err(|error| self.name_disk(error))?;
+        let boot = boot::watch(&mut machine, &limits, look).map_err(|error| self.name_disk(error));
         let boot = boot.with_context(|| format!("the boot {}", scenario.name))?;
         drop(machine);
         if !self.keep {
@@ -262,6 +265,10 @@ impl Lab {
             let _ = fs::remove_file(folder.join("variables"));
         }
         Ok(boot)
+    }
+
+    fn name_disk(&self, error: Error) -> Error {
+        name_disk(error, self.root.folder().parent().unwrap_or(self.root.folder()))
     }
 
     /// Sees to it that dom0 came up under enforced Secure Boot, as dom0 and the firmware say.
@@ -308,7 +315,7 @@ fn name_disk(error: Error, place: &Path) -> Error {
         matches!(kind, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
     };
     // What runs inside the root only says it.
-    if error.chain().any(full) || format!("{error:#}").contains("No space left on device") {
+    if error.chain().any(full) || format!("{error:#}").contains(root::FULL) {
         error.context(format!("the disk of {} is full: make room, then start again", place.display()))
     } else {
         error

@@ -69,6 +69,9 @@ const UNFINISHED: &str = ".new-root";
 /// What the root and its packages take while it is made, in bytes.
 const SPACE: u64 = 3 << 30;
 
+/// What programs say where the disk is full.
+pub(crate) const FULL: &str = "No space left on device";
+
 /// Where programs are looked for, outside and inside.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -153,7 +156,11 @@ impl Root {
         let output = self.command(program, shared).args(arguments).stdin(Stdio::null()).output();
         let output = output.map_err(|error| not_started("unshare", "util-linux", &error))?;
         if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
+            let mut said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            // Not every program says so.
+            if shared.is_some_and(is_full) && !said.contains(FULL) {
+                let _ = write!(said, " {FULL}");
+            }
             bail!("{program} failed inside the root ({}): {}", output.status, said.trim());
         }
         Ok(output.stdout)
@@ -243,7 +250,7 @@ impl Root {
             say("an earlier attempt was interrupted: what it downloaded is used");
             self.clear(work, Leave::Packages)?;
         }
-        ensure_space(work.parent().unwrap_or(work))?;
+        ensure_space(work.parent().unwrap_or(work), SPACE)?;
         let started = Instant::now();
         say(&format!("making a Debian {RELEASE} root ({} packages and what they need)", PACKAGES.len()));
         self.bootstrap(work, &mirror, keyring, lock, say)?;
@@ -362,14 +369,20 @@ fn make_folder(folder: &Path) -> Result<PathBuf> {
     Ok(fs::canonicalize(folder)?)
 }
 
-fn ensure_space(folder: &Path) -> Result<()> {
-    let free = fs4::available_space(folder)?;
+fn is_full(folder: &Path) -> bool {
+    fs4::available_space(folder).is_ok_and(|free| free < 1 << 20)
+}
+
+/// Sees to it that the disk of `folder` has `bytes` left.
+///
+/// # Errors
+/// Where it has not.
+pub fn ensure_space(folder: &Path, bytes: u64) -> Result<()> {
+    let (free, wanted) = (fs4::available_space(folder)? >> 20, bytes >> 20);
     ensure!(
-        free >= SPACE,
-        "the disk of {} has {} MB left, and the root needs {} MB while it is made: make room, or name another folder",
-        folder.display(),
-        free >> 20,
-        SPACE >> 20
+        free >= wanted,
+        "the disk of {} has {free} MB left, and the lab needs {wanted} MB: make room, or name another folder",
+        folder.display()
     );
     Ok(())
 }
@@ -455,7 +468,7 @@ fn judge_mmdebstrap(said: &str) -> (anyhow::Error, Leave) {
     let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
     let (meaning, leave) = if has(&["failed to execute mmdebstrap", "mmdebstrap: No such file"]) {
         return (anyhow!("mmdebstrap is not there: install it (apt-get install mmdebstrap)"), Leave::Packages);
-    } else if has(&["No space left on device", "enough free space"]) {
+    } else if has(&[FULL, "enough free space"]) {
         ("the disk is full: make room, or name another folder", Leave::Nothing)
     } else if has(&["NO_PUBKEY", "is not signed", "could not be verified", "couldn't be verified"]) {
         ("the archive is not signed with a key of the package debian-archive-keyring", Leave::Packages)
@@ -472,7 +485,9 @@ fn judge_mmdebstrap(said: &str) -> (anyhow::Error, Leave) {
     };
     // These only say that something was said before.
     let hollow = |line: &str| {
-        line.starts_with("E: setup failed") || line.starts_with("E: apt-get ") || line.starts_with("E: mmdebstrap ")
+        line.starts_with("E: setup failed")
+            || line.starts_with("E: apt-get ")
+            || line.starts_with("E: mmdebstrap ")
     };
     let lines: Vec<&str> = said.lines().filter(|line| !hollow(line)).collect();
     let errors: Vec<&str> = lines.iter().copied().filter(|line| tells(line)).collect();
@@ -580,7 +595,7 @@ mod tests {
         assert!(said("E: Write error - write (28: No space left on device)").contains("disk is full"));
         assert!(said("E: Failed to fetch x  Hash Sum mismatch").contains("damaged"));
         assert!(said("W: Temporary failure resolving 'x'").contains("cannot be reached"));
-        assert!(said("E: Unable to locate package x").contains("lacks a package"));
+        assert!(said("E: Unable to locate package x").contains("no current archive"));
         assert!(said("chroot: odd").ends_with("chroot: odd"));
         let damaged = "dpkg-deb: error: <decompress> subprocess was killed: corrupt\nE: apt-get x failed\n";
         assert!(said(damaged).ends_with("corrupt"), "{}", said(damaged));
