@@ -1,6 +1,6 @@
-# `make example` shows the main job, `make test` runs everything that CI runs. Both install what they need.
+# `make prove` is the main job, `make test` runs everything that CI runs. Both install what they need.
 
-.PHONY: example test prove begin setup setup-test setup-prove generated style units sources drift oracle panic-free fuzz bench example-check clean
+.PHONY: example test prove lab begin setup setup-test setup-prove generated style units sources drift oracle panic-free fuzz bench example-check clean
 
 FUZZ_SECONDS ?= 60
 ORACLE_LINES ?= 1000000
@@ -11,7 +11,7 @@ export NOT_RUN := $(CURDIR)/target/not-run
 example: setup
 	@tools/example
 
-test: begin style generated units sources drift oracle panic-free example-check fuzz bench
+test: begin style generated units sources drift oracle panic-free example-check fuzz bench lab
 	@if [ -s "$(NOT_RUN)" ]; then echo "make test: passed, but for what was not run:"; cat "$(NOT_RUN)"; \
 	    else echo "make test: everything passed"; fi
 
@@ -72,9 +72,15 @@ fuzz: setup-test
 bench: sources
 	cargo xtask bench-parser --xen-tree "$$(cargo xtask source --release trixie)"
 
-# Real machines under Secure Boot, attacked. Needs mmdebstrap; minutes.
+# Real machines under Secure Boot, attacked; minutes.
 prove: setup-prove
 	cargo run --quiet --release -p xen-lockdown -- prove
+
+# The same with somebody else's attack beside the lab's own.
+lab: setup-test
+	@mkdir -p target/extra
+	gcc -static -O2 -o target/extra/lockdown-off examples/attack/lockdown-off.c
+	cargo run --quiet --release -p xen-lockdown -- prove --extra-attacks target/extra
 
 clean:
 	rm -rf target fuzz/target

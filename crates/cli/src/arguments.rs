@@ -1,5 +1,6 @@
 //! The command line of `xen-lockdown`.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
@@ -169,6 +170,9 @@ pub(crate) struct ProveArguments {
     /// A folder with static programs that follow the attack protocol
     #[arg(long, value_name = "DIR")]
     pub(crate) extra_attacks: Option<PathBuf>,
+    /// How many machines run at once [default: one for each processor]
+    #[arg(long, short, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
     /// Keep the machines' disks and logs
     #[arg(long)]
     pub(crate) keep: bool,

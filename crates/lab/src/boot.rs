@@ -66,6 +66,13 @@ impl Times {
 }
 
 impl Boot {
+    /// Every line, with the seconds after which it came.
+    #[must_use]
+    pub fn console(&self) -> String {
+        let lines = self.lines.iter().map(|heard| format!("{:8.2} {}\n", heard.after.as_secs_f64(), heard.text));
+        lines.collect()
+    }
+
     /// The first line that holds `text`.
     #[must_use]
     pub fn line(&self, text: &str) -> Option<&str> {

@@ -4,21 +4,18 @@ use std::fs;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use lockdown_lab::boot::End;
-use lockdown_lab::console::Verdict;
 use lockdown_lab::image::Parts;
 use lockdown_lab::lab::{self, Lab, Scenario};
 use lockdown_lab::machine::Dom0;
-use lockdown_lab::outside::{self, Stage};
 use lockdown_lab::plan::Plan;
 use lockdown_lab::prove;
 use lockdown_lab::root::Root;
-use lockdown_lab::toolstack;
 
 /// The lab by hand; `xen-lockdown prove` is what runs everything
 #[derive(Parser)]
@@ -58,27 +55,6 @@ enum Command {
         /// Keep the machine's files
         #[arg(long)]
         keep: bool,
-    },
-    /// Try every command of Debian's toolstack, print what came of each
-    Toolstack {
-        /// How dom0 runs
-        #[arg(long, value_enum, default_value_t = Kind::Pv)]
-        dom0: Kind,
-        /// Keep the machine's files
-        #[arg(long)]
-        keep: bool,
-    },
-    /// Try attacks from outside, print what came of them
-    Outside {
-        /// How dom0 runs
-        #[arg(long, value_enum, default_value_t = Kind::Pv)]
-        dom0: Kind,
-        /// Keep the machines' files
-        #[arg(long)]
-        keep: bool,
-        /// Which attacks [default: all]
-        #[arg(value_name = "ID")]
-        only: Vec<String>,
     },
 }
 
@@ -137,10 +113,10 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                 kernel: Some(lab.kernel.clone()),
                 ramdisk: Some(lab.initramfs(&plan, &more)?),
             };
-            let image = lab.unified(&parts)?;
+            let image = lab.unified(&lab.stock, &parts)?;
             let image = lab.signed(&image, &lab.keys.trusted)?;
-            say(&format!("image of {} bytes after {:.1} s", image.len(), started.elapsed().as_secs_f64()));
-            let mut scenario = Scenario::new("boot", dom0, image);
+            say(&format!("image of {} bytes after {:.1} s", image.bytes.len(), started.elapsed().as_secs_f64()));
+            let mut scenario = Scenario::new("boot", dom0, image.bytes);
             scenario.options = options;
             let boot = lab.boot(&scenario)?;
             for line in &boot.lines {
@@ -150,60 +126,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             println!("end: {:?}; firmware {firmware:.1} s, xen {xen:.1} s, dom0 {kernel:.1} s", boot.end);
             Ok(if boot.end == End::Done { ExitCode::SUCCESS } else { ExitCode::from(1) })
         }
-        Command::Toolstack { dom0, keep } => {
-            let mut lab = Lab::open(&folder, &project, &say)?;
-            if keep {
-                println!("{}", lab.keep().display());
-            }
-            toolstack(&lab, dom0.into())
-        }
-        Command::Outside { dom0, keep, only } => {
-            let mut lab = Lab::open(&folder, &project, &say)?;
-            if keep {
-                println!("{}", lab.keep().display());
-            }
-            outside(&lab, dom0.into(), &only)
-        }
     }
-}
-
-fn toolstack(lab: &Lab, dom0: Dom0) -> Result<ExitCode> {
-    let plan = toolstack::plan(lab)?;
-    let boot = toolstack::boot(lab, dom0, &plan)?;
-    for (id, message) in &boot.trouble {
-        println!("{id}: no answer: {message}");
-    }
-    for result in &boot.results {
-        println!("{}: {} ({:.1} s): {}", result.id, result.verdict.name(), result.seconds, result.evidence);
-    }
-    let seconds = |time: Option<Duration>| time.map_or(f64::NAN, |time| time.as_secs_f64());
-    println!("dom0 up after {:.1} s, off after {:.1} s", seconds(boot.times.booted), boot.times.end.as_secs_f64());
-    let works = boot.results.iter().filter(|result| result.verdict == Verdict::Works).count();
-    // What did not answer is no pass either.
-    Ok(if works == plan.steps.len() { ExitCode::SUCCESS } else { ExitCode::from(1) })
-}
-
-fn outside(lab: &Lab, dom0: Dom0, only: &[String]) -> Result<ExitCode> {
-    let stage = Stage::new(lab, dom0)?;
-    let mut unanswered = 0;
-    for attack in outside::ALL {
-        if !only.is_empty() && !only.iter().any(|id| id == attack.id) {
-            continue;
-        }
-        let twin = attack.twin.map(|twin| ("twin", twin));
-        for (kind, act) in std::iter::once(("attack", attack.run)).chain(twin) {
-            let started = Instant::now();
-            let (word, evidence) = match act(&stage) {
-                Ok(answer) => (answer.verdict.name(), answer.evidence),
-                Err(error) => {
-                    unanswered += 1;
-                    ("no answer", format!("{error:#}"))
-                }
-            };
-            println!("{} {kind}: {word} ({:.1} s): {evidence}", attack.id, started.elapsed().as_secs_f64());
-        }
-    }
-    Ok(if unanswered == 0 { ExitCode::SUCCESS } else { ExitCode::from(2) })
 }
 
 /// A line for whoever watches; a log gets none.

@@ -3,13 +3,15 @@
 //! One file each. Each says what it tries and how success is seen, and has a harmless twin that differs in one thing
 //! and must work. Where a machine says neither that it breached nor that it held, there is no answer but an error.
 
-use anyhow::{Result, bail};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Result, bail, ensure};
 
 use crate::boot::{Boot, End};
-use crate::console::Verdict;
-use crate::image::Parts;
-use crate::lab::{Lab, Scenario, config};
-use crate::machine::Dom0;
+use crate::console::{Line, Verdict};
+use crate::image::{Parts, Signed};
+use crate::lab::{Lab, Scenario, Xen, config};
+use crate::machine::{Dom0, Machine};
 
 /// An attack from outside.
 #[derive(Clone, Copy, Debug)]
@@ -40,10 +42,11 @@ pub struct Answer {
 }
 
 /// What all attacks of a column begin with: the machine as it is signed, seen to start under Secure Boot.
-#[derive(Debug)]
 pub struct Stage<'a> {
     /// The lab.
     pub lab: &'a Lab,
+    /// The Xen that is tried.
+    pub xen: &'a Xen,
     /// The kind of dom0.
     pub dom0: Dom0,
     /// The initramfs.
@@ -51,9 +54,10 @@ pub struct Stage<'a> {
     /// The unified image, not signed.
     pub plain: Vec<u8>,
     /// The same, signed with the key that firmware trusts.
-    pub image: Vec<u8>,
+    pub image: Signed,
     /// Its boot.
     pub base: Boot,
+    consoles: Mutex<Vec<(String, String)>>,
 }
 
 impl<'a> Stage<'a> {
@@ -61,29 +65,36 @@ impl<'a> Stage<'a> {
     ///
     /// # Errors
     /// Where that fails: then nothing that follows would count.
-    pub fn new(lab: &'a Lab, dom0: Dom0) -> Result<Self> {
+    pub fn new(lab: &'a Lab, xen: &'a Xen, dom0: Dom0) -> Result<Self> {
         let ramdisk = lab.small_initramfs()?;
         let parts = Parts {
             config: Some(config(dom0, "", "")),
             kernel: Some(lab.kernel.clone()),
             ramdisk: Some(ramdisk.clone()),
         };
-        let plain = lab.unified(&parts)?;
+        let plain = lab.unified(xen, &parts)?;
         let image = lab.signed(&plain, &lab.keys.trusted)?;
-        let base = lab.boot(&Scenario::new("as-signed", dom0, image.clone()))?;
+        let base = lab.boot(&Scenario::new("as-signed", dom0, image.bytes.clone()))?;
         Lab::ensure_secure(&base, dom0)?;
-        Ok(Self { lab, dom0, ramdisk, plain, image, base })
+        ensure!(base.end == End::Done, "dom0 did not come to its end: {:?}", base.end);
+        let consoles = Mutex::new(vec![("as-signed".to_owned(), base.console())]);
+        Ok(Self { lab, xen, dom0, ramdisk, plain, image, base, consoles })
+    }
+
+    /// The consoles of all machines that came to an end, by name.
+    pub fn consoles(&self) -> Vec<(String, String)> {
+        self.consoles.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A machine with the signed image and `options` in its boot entry.
     fn with_options(&self, name: &str, options: &str) -> Scenario {
-        Scenario { options: options.to_owned(), ..Scenario::new(name, self.dom0, self.image.clone()) }
+        Scenario { options: options.to_owned(), ..Scenario::new(name, self.dom0, self.image.bytes.clone()) }
     }
 
     /// A machine with an image of `parts`, signed with the key that firmware trusts.
     fn with_parts(&self, name: &str, parts: &Parts) -> Result<Scenario> {
-        let image = self.lab.signed(&self.lab.unified(parts)?, &self.lab.keys.trusted)?;
-        Ok(Scenario::new(name, self.dom0, image))
+        let image = self.lab.signed(&self.lab.unified(self.xen, parts)?, &self.lab.keys.trusted)?;
+        Ok(Scenario::new(name, self.dom0, image.bytes))
     }
 
     fn parts(&self) -> Parts {
@@ -95,7 +106,19 @@ impl<'a> Stage<'a> {
     }
 
     fn boot(&self, scenario: &Scenario) -> Result<Boot> {
-        self.lab.boot(scenario)
+        self.boot_and_look(scenario, &mut |_, _| Ok(()))
+    }
+
+    fn boot_and_look(
+        &self,
+        scenario: &Scenario,
+        look: &mut dyn FnMut(&Line, &Machine) -> Result<()>,
+    ) -> Result<Boot> {
+        let boot = self.lab.boot_and_look(scenario, look)?;
+        let mut consoles = self.consoles.lock().unwrap_or_else(PoisonError::into_inner);
+        consoles.push((scenario.name.clone(), boot.console()));
+        drop(consoles);
+        Ok(boot)
     }
 }
 

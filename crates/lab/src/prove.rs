@@ -3,29 +3,32 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::boot::{Boot, End};
-use crate::console::Verdict;
+use crate::console::{Event, Line, Verdict};
 use crate::image::Parts;
-use crate::lab::{Lab, OTHER_PROGRAM, Scenario, config};
+use crate::inside::{self, Inside};
+use crate::lab::{Lab, Scenario, Xen, config};
 use crate::machine::Dom0;
-use crate::outside::{self, Stage};
-use crate::plan::{Plan, Step};
+use crate::outside::{self, Attack, Stage};
+use crate::plan::Plan;
+use crate::queue;
 use crate::report::{BootSeconds, Column, Declared, Entry, Kind, Report, Unanswered};
 use crate::root::hex;
 use crate::toolstack;
+use crate::watch::Watch;
 
 /// What is declared for Debian's own Xen.
 const STOCK: &str = include_str!("../expected/stock.toml");
 
-/// How long one step may take in dom0.
-const STEP_LIMIT: u32 = 60;
+/// How long dom0 may say nothing beyond what its longest step may take.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// What is to be run.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +41,8 @@ pub struct Options {
     pub extra_attacks: Option<PathBuf>,
     /// Keep the machines' files.
     pub keep: bool,
+    /// How many machines run at once; nothing: as many as there are processors.
+    pub jobs: Option<usize>,
 }
 
 /// The names of all columns.
@@ -67,24 +72,61 @@ pub fn default_folder() -> PathBuf {
     target.map_or_else(|| project().join("target"), PathBuf::from).join("lab")
 }
 
-/// Runs what `options` ask for, in a lab below `folder`. `say` is told what happens.
+/// Runs what `options` ask for, in a lab below `folder`. `watch` is told what happens.
 ///
 /// # Errors
 /// Where the lab fails as a whole: a column whose machine does not start under Secure Boot counts for nothing.
-pub fn run(folder: &Path, options: &Options, say: &(dyn Fn(&str) + Sync)) -> Result<Report> {
-    let columns = chosen(&options.columns)?;
-    let extra = options.extra_attacks.as_deref().map(extra_attacks).transpose()?.unwrap_or_default();
-    let mut lab = Lab::open(folder, &project(), say)?;
-    let inside = inside_attacks(&lab.guest.attacks)?;
-    let toolstack = toolstack::plan(&lab)?.steps;
-    check_only(&options.only, &inside, &extra, &toolstack)?;
-    if options.keep {
-        say(&format!("the machines' files are kept in {}", lab.keep().display()));
+pub fn run(folder: &Path, options: &Options, watch: &dyn Watch) -> Result<Report> {
+    let chosen = chosen(&options.columns)?;
+    let mut lab = Lab::open(folder, &project(), &|text| watch.says(text))?;
+    let mut inside = inside::own(&lab.guest.attacks)?;
+    if let Some(folder) = &options.extra_attacks {
+        let extra = inside::extra(folder, &inside)?;
+        inside.extend(extra);
     }
+    let toolstack = toolstack::plan(&lab)?;
+    check_only(&options.only, &inside, &toolstack)?;
+    if options.keep {
+        watch.says(&format!("the machines' files are kept in {}", lab.keep().display()));
+    }
+
+    let wants = |id: &str| options.only.is_empty() || options.only.iter().any(|only| only == id);
+    let inside: Vec<&Inside> = inside.iter().filter(|attack| wants(&attack.id)).collect();
+    let outside: Vec<&Attack> = outside::ALL.iter().filter(|attack| wants(attack.id)).collect();
+    let toolstack = toolstack.steps.iter().any(|step| wants(&step.id)).then_some(&toolstack);
+    let kinds: BTreeMap<&str, Xen> =
+        chosen.iter().map(|(name, _)| Ok((*name, hypervisor(&lab, name)?))).collect::<Result<_>>()?;
+    let runs: Vec<ColumnRun<'_>> = chosen
+        .into_iter()
+        .filter_map(|(name, dom0)| Some((kinds.get(name)?, dom0)))
+        .map(|(xen, dom0)| ColumnRun {
+            lab: &lab,
+            watch,
+            xen,
+            dom0,
+            outside: &outside,
+            inside: &inside,
+            toolstack,
+            stage: OnceLock::new(),
+            found: Mutex::default(),
+        })
+        .collect();
+    // What takes longest comes first, so that nobody is waited for at the end; the machine as it is signed before all.
+    let mut jobs: Vec<Job<'_, '_>> = runs.iter().flat_map(ColumnRun::jobs).collect();
+    jobs.sort_by_key(Job::order);
+    watch.machines(jobs.len());
+    let seats = options.jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
+    queue::run(seats, jobs, &Job::is_ready, &|seat, job| {
+        let column = job.run.title();
+        watch.begins(seat, &column, &job.work.name());
+        let more = job.carry_out(seat).with_context(|| format!("column {column}"))?;
+        watch.ends(seat);
+        watch.machines(more.len());
+        Ok(more)
+    })?;
     let mut report = Report::new();
-    for (name, dom0) in columns {
-        let run = ColumnRun { lab: &lab, name, dom0, only: &options.only, say };
-        report.columns.push(run.run(&inside, &extra).with_context(|| format!("column {name} {}", dom0.name()))?);
+    for run in runs {
+        report.columns.push(run.into_column()?);
     }
     Ok(report)
 }
@@ -101,80 +143,17 @@ fn chosen(names: &[String]) -> Result<Vec<(&'static str, Dom0)>> {
     Ok(COLUMNS.iter().filter(wanted).copied().collect())
 }
 
-/// What `attacks list` says about one attack; there is more that is not needed here.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-struct Inside {
-    id: String,
-    /// Whether others can follow in the same boot.
-    #[serde(default = "yes")]
-    healthy: bool,
-    #[serde(default)]
-    kind: Option<String>,
-    /// The program in the initramfs; nothing: the lab's own.
-    #[serde(skip)]
-    program: Option<String>,
-    /// The program's file.
-    #[serde(skip)]
-    file: Option<PathBuf>,
-}
-
-const fn yes() -> bool {
-    true
-}
-
-impl Inside {
-    /// How the attack itself or its twin is asked for (docs/attacks.md).
-    fn arguments(&self, twin: bool) -> Vec<String> {
-        match (&self.program, twin) {
-            (None, false) => vec!["run".to_owned(), self.id.clone()],
-            (None, true) => vec!["twin".to_owned(), self.id.clone()],
-            (Some(_), false) => Vec::new(),
-            (Some(_), true) => vec!["--twin".to_owned()],
-        }
-    }
-
-    fn program(&self) -> &str {
-        self.program.as_deref().unwrap_or(OTHER_PROGRAM)
-    }
-
-    fn kind(&self) -> Kind {
-        if self.kind.as_deref() == Some("toolstack") { Kind::Toolstack } else { Kind::Inside }
+/// The Xen of the columns called `name`.
+fn hypervisor(lab: &Lab, name: &str) -> Result<Xen> {
+    match name {
+        "stock" => Ok(lab.stock.clone()),
+        _ => bail!("there is no column {name}"),
     }
 }
 
-/// Asks the lab's own program which attacks it holds.
-fn inside_attacks(program: &Path) -> Result<Vec<Inside>> {
-    serde_json::from_slice(&said(program, "list")?).with_context(|| format!("what {} lists", program.display()))
-}
-
-fn said(program: &Path, argument: &str) -> Result<Vec<u8>> {
-    let output = Command::new(program).arg(argument).stdin(Stdio::null()).output();
-    let output = output.with_context(|| format!("{} cannot be started", program.display()))?;
-    ensure!(output.status.success(), "{} {argument} failed ({})", program.display(), output.status);
-    Ok(output.stdout)
-}
-
-/// Programs of somebody else's that follow the attack protocol.
-fn extra_attacks(folder: &Path) -> Result<Vec<Inside>> {
-    let mut found = Vec::new();
-    let entries = fs::read_dir(folder).with_context(|| format!("the folder {}", folder.display()))?;
-    let mut files: Vec<PathBuf> =
-        entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
-    files.sort();
-    for file in files.into_iter().filter(|file| file.is_file()) {
-        let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let description = said(&file, "--describe")?;
-        let attack: Inside = serde_json::from_slice(&description)
-            .with_context(|| format!("what {} says about itself", file.display()))?;
-        let program = Some(format!("/lab/extra/{name}"));
-        found.push(Inside { program, file: Some(file.clone()), ..attack });
-    }
-    Ok(found)
-}
-
-fn check_only(only: &[String], inside: &[Inside], extra: &[Inside], toolstack: &[Step]) -> Result<()> {
-    let inside = inside.iter().chain(extra).map(|attack| attack.id.as_str());
-    let toolstack = toolstack.iter().map(|step| step.id.as_str());
+fn check_only(only: &[String], inside: &[Inside], toolstack: &Plan) -> Result<()> {
+    let inside = inside.iter().map(|attack| attack.id.as_str());
+    let toolstack = toolstack.steps.iter().map(|step| step.id.as_str());
     let known: BTreeSet<&str> =
         outside::ALL.iter().map(|attack| attack.id).chain(inside).chain(toolstack).collect();
     for id in only {
@@ -183,48 +162,118 @@ fn check_only(only: &[String], inside: &[Inside], extra: &[Inside], toolstack: &
     Ok(())
 }
 
+/// One column, while its machines run.
 struct ColumnRun<'a> {
     lab: &'a Lab,
-    name: &'static str,
+    watch: &'a dyn Watch,
+    xen: &'a Xen,
     dom0: Dom0,
-    only: &'a [String],
-    say: &'a (dyn Fn(&str) + Sync),
+    outside: &'a [&'a Attack],
+    inside: &'a [&'a Inside],
+    toolstack: Option<&'a Plan>,
+    /// The machine as it is signed; what comes from outside begins with it.
+    stage: OnceLock<Stage<'a>>,
+    found: Mutex<Found>,
 }
 
-impl ColumnRun<'_> {
-    fn run(&self, inside: &[Inside], extra: &[Inside]) -> Result<Column> {
-        self.say("the machine as it is signed");
-        let stage = Stage::new(self.lab, self.dom0)?;
-        let [firmware_s, xen_s, dom0_s] = stage.base.times.seconds();
-        let mut column = Column {
-            name: self.name.to_owned(),
-            dom0: self.dom0,
-            versions: self.versions(&stage)?,
-            secure_boot: stage.base.booted.as_ref().is_some_and(|booted| booted.secure_boot),
-            results: Vec::new(),
-            boot: BootSeconds { firmware_s, xen_s, dom0_s },
-            unanswered: Vec::new(),
-            console: console(&stage.base),
+#[derive(Default)]
+struct Found {
+    results: Vec<Entry>,
+    unanswered: Vec<Unanswered>,
+    consoles: Vec<(String, String)>,
+}
+
+/// One machine, or a few for one answer.
+struct Job<'r, 'a> {
+    run: &'r ColumnRun<'a>,
+    work: Work<'a>,
+}
+
+enum Work<'a> {
+    /// The machine as it is signed.
+    AsSigned,
+    /// Attacks that share a boot.
+    Inside(Vec<&'a Inside>),
+    /// The toolstack's commands, all in one boot, because they build on each other.
+    Toolstack(&'a Plan),
+    /// An attack from outside, or its twin.
+    Outside { id: String, act: fn(&Stage<'_>) -> Result<outside::Answer> },
+}
+
+impl Work<'_> {
+    fn name(&self) -> String {
+        match self {
+            Self::AsSigned => "as-signed".to_owned(),
+            Self::Inside(group) => match group.as_slice() {
+                [attack] => attack.id.clone(),
+                _ => "inside".to_owned(),
+            },
+            Self::Toolstack(_) => "toolstack".to_owned(),
+            Self::Outside { id, .. } => id.clone(),
+        }
+    }
+}
+
+impl<'r, 'a> Job<'r, 'a> {
+    /// Smaller is earlier.
+    fn order(&self) -> (u8, bool) {
+        let place = match &self.work {
+            Work::AsSigned => 0,
+            Work::Inside(group) if group.len() > 1 => 1,
+            Work::Toolstack(_) => 2,
+            Work::Inside(_) => 3,
+            Work::Outside { .. } => 4,
         };
-        self.outside(&stage, &mut column);
-        let wanted: Vec<&Inside> = inside.iter().chain(extra).filter(|attack| self.wants(&attack.id)).collect();
-        self.inside(&wanted, &mut column)?;
-        self.toolstack(&mut column)?;
-        Ok(column)
+        // A PV dom0 is the first to be ready for attacks from outside, and a PVH dom0 is slower in everything else.
+        (place, if place == 0 { self.run.dom0 != Dom0::Pv } else { self.run.dom0 == Dom0::Pv })
     }
 
-    fn say(&self, what: &str) {
-        (self.say)(&format!("{} {}: {what}", self.name, self.dom0.name()));
+    fn is_ready(&self) -> bool {
+        !matches!(self.work, Work::Outside { .. }) || self.run.stage.get().is_some()
     }
 
-    fn wants(&self, id: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|only| only == id)
+    fn carry_out(self, seat: usize) -> Result<Vec<Self>> {
+        let run = self.run;
+        match self.work {
+            Work::AsSigned => {
+                let stage = Stage::new(run.lab, run.xen, run.dom0)?;
+                // Nobody else sets it.
+                let _ = run.stage.set(stage);
+                Ok(Vec::new())
+            }
+            Work::Outside { id, act } => {
+                run.try_outside(&id, act)?;
+                Ok(Vec::new())
+            }
+            Work::Inside(group) => {
+                let again = run.try_inside(&group, seat);
+                Ok(again.into_iter().map(|attack| Job { run, work: Work::Inside(vec![attack]) }).collect())
+            }
+            Work::Toolstack(plan) => {
+                run.try_toolstack(plan, seat);
+                Ok(Vec::new())
+            }
+        }
+    }
+}
+
+impl<'a> ColumnRun<'a> {
+    fn title(&self) -> String {
+        format!("{} {}", self.xen.name, self.dom0.name())
     }
 
-    fn outside(&self, stage: &Stage<'_>, column: &mut Column) {
-        for attack in outside::ALL.iter().filter(|attack| self.wants(attack.id)) {
+    fn jobs<'r>(&'r self) -> Vec<Job<'r, 'a>> {
+        let job = |work| Job { run: self, work };
+        let mut jobs = vec![job(Work::AsSigned)];
+        let (shared, alone): (Vec<&Inside>, Vec<&Inside>) = self.inside.iter().partition(|attack| attack.healthy);
+        if !shared.is_empty() {
+            jobs.push(job(Work::Inside(shared)));
+        }
+        jobs.extend(alone.into_iter().map(|attack| job(Work::Inside(vec![attack]))));
+        jobs.extend(self.toolstack.map(|plan| job(Work::Toolstack(plan))));
+        for attack in self.outside {
             if self.dom0 == Dom0::Pvh {
-                column.results.push(Entry {
+                self.answer(Entry {
                     id: attack.id.to_owned(),
                     kind: Kind::Outside,
                     verdict: Verdict::NotApplicable,
@@ -234,162 +283,161 @@ impl ColumnRun<'_> {
                 });
                 continue;
             }
-            let acts = [(attack.id.to_owned(), Some(attack.run)), (format!("{}/twin", attack.id), attack.twin)];
-            for (id, act) in acts {
-                let Some(act) = act else { continue };
-                let started = Instant::now();
-                self.say(&id);
-                let answer = act(stage);
-                let seconds = started.elapsed().as_secs_f64();
-                match answer {
-                    Ok(answer) => {
-                        self.say(&format!("{id}: {} ({seconds:.1} s)", answer.verdict.name()));
-                        let outside::Answer { verdict, evidence } = answer;
-                        column.results.push(Entry { id, kind: Kind::Outside, verdict, evidence, seconds });
-                    }
-                    Err(error) => {
-                        self.say(&format!("{id}: no answer"));
-                        column.unanswered.push(Unanswered { id, message: format!("{error:#}") });
-                    }
-                }
+            let twin = attack.twin.map(|twin| (format!("{}/twin", attack.id), twin));
+            for (id, act) in [(attack.id.to_owned(), attack.run)].into_iter().chain(twin) {
+                jobs.push(job(Work::Outside { id, act }));
             }
         }
+        jobs
     }
 
-    /// Attacks that leave the machine healthy share a boot; the others have one each. What a crash cut off is tried
-    /// again in a machine of its own, and has no answer if that ends without one, too.
-    fn inside(&self, attacks: &[&Inside], column: &mut Column) -> Result<()> {
-        let (shared, alone): (Vec<&Inside>, Vec<&Inside>) = attacks.iter().partition(|attack| attack.healthy);
-        let mut boots: Vec<Vec<&Inside>> = alone.into_iter().map(|attack| vec![attack]).collect();
-        if !shared.is_empty() {
-            boots.insert(0, shared);
-        }
-        boots.reverse();
-        while let Some(group) = boots.pop() {
-            let names: Vec<&str> = group.iter().map(|attack| attack.id.as_str()).collect();
-            self.say(&format!("boots for {}", names.join(" ")));
-            let ended = self.boot_group(&group);
-            let (boot, error) = match ended {
-                Ok(boot) => (Some(boot), "the machine ended before it was asked".to_owned()),
-                Err(error) => (None, format!("{error:#}")),
-            };
-            let mut again = Vec::new();
-            for attack in group.iter().copied() {
-                let missing = self.collect(attack, boot.as_ref(), &error, column);
-                if missing.is_empty() {
-                    continue;
-                }
-                if group.len() > 1 {
-                    again.push(attack);
-                } else {
-                    column.unanswered.extend(missing);
-                }
+    fn answer(&self, entry: Entry) {
+        self.watch.answered(&self.title(), &entry);
+        self.found().results.push(entry);
+    }
+
+    fn no_answer(&self, id: String, message: String) {
+        self.watch.unanswered(&self.title(), &id);
+        self.found().unanswered.push(Unanswered { id, message });
+    }
+
+    fn found(&self) -> std::sync::MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn try_outside(&self, id: &str, act: fn(&Stage<'_>) -> Result<outside::Answer>) -> Result<()> {
+        let stage = self.stage.get().context("the machine as it is signed has not run")?;
+        let started = Instant::now();
+        let answer = act(stage);
+        let seconds = started.elapsed().as_secs_f64();
+        match answer {
+            Ok(outside::Answer { verdict, evidence }) => {
+                self.answer(Entry { id: id.to_owned(), kind: Kind::Outside, verdict, evidence, seconds });
             }
-            for attack in again.into_iter().rev() {
-                column.results.retain(|entry| entry.id != attack.id && entry.id != format!("{}/twin", attack.id));
-                boots.push(vec![attack]);
-            }
+            Err(error) => self.no_answer(id.to_owned(), format!("{error:#}")),
         }
         Ok(())
     }
 
-    /// The commands of Debian's toolstack, all in one boot, because they build on each other: one that is asked for
-    /// brings the others with it.
-    fn toolstack(&self, column: &mut Column) -> Result<()> {
-        let plan = toolstack::plan(self.lab)?;
-        if !plan.steps.iter().any(|step| self.wants(&step.id)) {
-            return Ok(());
-        }
-        self.say("boots for the toolstack");
-        let boot = toolstack::boot(self.lab, self.dom0, &plan);
-        for step in &plan.steps {
-            let id = step.id.clone();
-            let result = boot.as_ref().ok().and_then(|boot| boot.results.iter().find(|result| result.id == id));
-            if let Some(result) = result {
-                self.say(&format!("{id}: {} ({:.1} s)", result.verdict.name(), result.seconds));
-                column.results.push(Entry {
-                    id,
-                    kind: Kind::Toolstack,
-                    verdict: result.verdict,
-                    evidence: result.evidence.clone(),
-                    seconds: result.seconds,
-                });
+    /// Tries attacks in one boot. What a crash cut off has to be tried again, in a machine of its own, and has no
+    /// answer if that ends without one, too.
+    fn try_inside(&self, group: &[&'a Inside], seat: usize) -> Vec<&'a Inside> {
+        let name = match group {
+            [attack] => attack.id.as_str(),
+            _ => "inside",
+        };
+        let boot = self.boot_inside(name, group, seat);
+        let mut again = Vec::new();
+        for attack in group {
+            let answers = attack.ids().map(|id| answer_to(&boot, &id));
+            if group.len() > 1 && answers.iter().any(Result::is_err) {
+                again.push(*attack);
                 continue;
             }
-            let message = match &boot {
-                Err(error) => format!("{error:#}"),
-                Ok(boot) => {
-                    let trouble = boot.trouble.iter().find(|(of, _)| *of == id);
-                    trouble.map_or_else(
-                        || format!("the machine ended: {:?}", boot.end),
-                        |(_, message)| message.clone(),
-                    )
-                }
-            };
-            self.say(&format!("{id}: no answer"));
-            column.unanswered.push(Unanswered { id, message });
+            for (id, answer) in attack.ids().into_iter().zip(answers) {
+                self.take(id, Kind::Inside, answer);
+            }
         }
-        Ok(())
+        self.keep_console(name, &boot);
+        again
     }
 
-    fn boot_group(&self, group: &[&Inside]) -> Result<Boot> {
-        let mut steps = Vec::new();
+    fn boot_inside(&self, name: &str, group: &[&Inside], seat: usize) -> Result<Boot> {
         let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
         for attack in group {
-            // The twin first: it must work in a machine that nothing was done to.
-            for (id, twin) in [(format!("{}/twin", attack.id), true), (attack.id.clone(), false)] {
-                steps.push(Step {
-                    id,
-                    program: attack.program().to_owned(),
-                    arguments: attack.arguments(twin),
-                    timeout_s: STEP_LIMIT,
-                });
-            }
             if let Some(file) = &attack.file {
-                files.insert(attack.program().to_owned(), fs::read(file)?);
+                let bytes = fs::read(file).with_context(|| file.display().to_string())?;
+                files.insert(attack.program(), bytes);
             }
         }
         let files: Vec<(String, Vec<u8>)> = files.into_iter().collect();
+        let plan = Plan::new(group.iter().flat_map(|attack| attack.steps()).collect());
+        self.boot_plan(name, &plan, "console_to_ring guest_loglvl=all", &files, seat)
+    }
+
+    fn try_toolstack(&self, plan: &Plan, seat: usize) {
+        let boot =
+            toolstack::files(self.lab).and_then(|files| self.boot_plan("toolstack", plan, "", &files, seat));
+        for step in &plan.steps {
+            self.take(step.id.clone(), Kind::Toolstack, answer_to(&boot, &step.id));
+        }
+        self.keep_console("toolstack", &boot);
+    }
+
+    /// Boots a machine that carries out `plan`, and sees to it that Secure Boot is on.
+    fn boot_plan(
+        &self,
+        name: &str,
+        plan: &Plan,
+        xen: &str,
+        files: &[(String, Vec<u8>)],
+        seat: usize,
+    ) -> Result<Boot> {
         let parts = Parts {
-            config: Some(config(self.dom0, "console_to_ring guest_loglvl=all", "")),
+            config: Some(config(self.dom0, xen, "")),
             kernel: Some(self.lab.kernel.clone()),
-            ramdisk: Some(self.lab.initramfs(&Plan::new(steps), &files)?),
+            ramdisk: Some(self.lab.initramfs(plan, files)?),
         };
-        let image = self.lab.signed(&self.lab.unified(&parts)?, &self.lab.keys.trusted)?;
-        let name =
-            if group.len() == 1 { group.first().map_or("inside", |attack| attack.id.as_str()) } else { "inside" };
-        let boot = self.lab.boot(&Scenario::new(name, self.dom0, image))?;
-        let booted = boot.booted.as_ref().with_context(|| format!("dom0 did not start: {:?}", boot.end))?;
-        ensure!(booted.secure_boot, "Secure Boot is not on: nothing that this machine shows counts");
-        ensure!(booted.dom0 == self.dom0.name(), "dom0 runs as {}", booted.dom0);
+        let image = self.lab.signed(&self.lab.unified(self.xen, &parts)?, &self.lab.keys.trusted)?;
+        let longest = plan.steps.iter().map(|step| step.timeout_s).max().unwrap_or_default();
+        let mut scenario = Scenario::new(name, self.dom0, image.bytes);
+        scenario.silence = SILENCE.saturating_add(Duration::from_secs(longest.into()));
+        let boot = self.lab.boot_and_look(&scenario, &mut |line, _| {
+            if let Line::Event(Event::Step { id }) = line {
+                self.watch.at(seat, id);
+            }
+            Ok(())
+        })?;
+        Lab::ensure_secure(&boot, self.dom0)?;
         Ok(boot)
     }
 
-    /// Takes over what a boot says about an attack and its twin; gives what it does not say.
-    fn collect(&self, attack: &Inside, boot: Option<&Boot>, error: &str, column: &mut Column) -> Vec<Unanswered> {
-        let mut missing = Vec::new();
-        for id in [format!("{}/twin", attack.id), attack.id.clone()] {
-            let result = boot.and_then(|boot| boot.results.iter().find(|result| result.id == id));
-            if let Some(result) = result {
-                self.say(&format!("{id}: {} ({:.1} s)", result.verdict.name(), result.seconds));
-                column.results.push(Entry {
-                    id,
-                    kind: attack.kind(),
-                    verdict: result.verdict,
-                    evidence: result.evidence.clone(),
-                    seconds: result.seconds,
-                });
-                continue;
-            }
-            let trouble = boot.and_then(|boot| boot.trouble.iter().find(|(of, _)| *of == id));
-            let message = match (trouble, boot) {
-                (Some((_, message)), _) => message.clone(),
-                (None, Some(boot)) if boot.end != End::Done => format!("the machine ended: {:?}", boot.end),
-                _ => error.to_owned(),
-            };
-            missing.push(Unanswered { id, message });
+    fn take(&self, id: String, kind: Kind, answer: Result<(Verdict, String, f64), String>) {
+        match answer {
+            Ok((verdict, evidence, seconds)) => self.answer(Entry { id, kind, verdict, evidence, seconds }),
+            Err(message) => self.no_answer(id, message),
         }
-        missing
+    }
+
+    fn keep_console(&self, name: &str, boot: &Result<Boot>) {
+        if let Ok(boot) = boot {
+            self.found().consoles.push((name.to_owned(), boot.console()));
+        }
+    }
+
+    /// The column, once all jobs are done.
+    fn into_column(self) -> Result<Column> {
+        let stage = self.stage.get().context("the machine as it is signed has not run")?;
+        let [firmware_s, xen_s, dom0_s] = stage.base.times.seconds();
+        let versions = self.versions(stage)?;
+        let mut consoles = stage.consoles();
+        let secure_boot = stage.base.booted.as_ref().is_some_and(|booted| booted.secure_boot);
+        let mut order: Vec<String> =
+            self.outside.iter().flat_map(|attack| [attack.id.to_owned(), format!("{}/twin", attack.id)]).collect();
+        order.extend(self.inside.iter().flat_map(|attack| attack.ids()));
+        order.extend(self.toolstack.iter().flat_map(|plan| plan.steps.iter().map(|step| step.id.clone())));
+        let place = |id: &str| order.iter().position(|other| other == id);
+        let mut found = self.found.into_inner().unwrap_or_else(PoisonError::into_inner);
+        found.results.sort_by_key(|entry| place(&entry.id));
+        found.unanswered.sort_by_key(|it| place(&it.id));
+        consoles.append(&mut found.consoles);
+        let mut declared = declared(self.xen.name)?;
+        for attack in self.inside {
+            if let Some(verdict) = attack.declared(self.xen.name) {
+                declared.add(&attack.id, verdict);
+            }
+        }
+        Ok(Column {
+            name: self.xen.name.to_owned(),
+            dom0: self.dom0,
+            versions,
+            secure_boot,
+            results: found.results,
+            boot: BootSeconds { firmware_s, xen_s, dom0_s },
+            unanswered: found.unanswered,
+            consoles,
+            declared,
+        })
     }
 
     /// Versions of the packages and hashes of the files that were booted.
@@ -402,17 +450,26 @@ impl ColumnRun<'_> {
         let sha256 = |bytes: &[u8]| format!("sha256:{}", hex(&Sha256::digest(bytes)));
         let firmware = fs::read(root.file("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd")?)?;
         versions.insert("firmware".to_owned(), sha256(&firmware));
-        versions.insert("xen.efi".to_owned(), sha256(&self.lab.xen));
+        versions.insert("xen.efi".to_owned(), sha256(&self.xen.image));
         versions.insert("vmlinuz".to_owned(), sha256(&self.lab.kernel));
         versions.insert("initramfs".to_owned(), sha256(&stage.ramdisk));
-        versions.insert("image".to_owned(), sha256(&stage.image));
+        versions.insert("image".to_owned(), sha256(&stage.image.bytes));
         Ok(versions)
     }
 }
 
-fn console(boot: &Boot) -> String {
-    let lines = boot.lines.iter().map(|heard| format!("{:8.2} {}", heard.after.as_secs_f64(), heard.text));
-    lines.collect::<Vec<_>>().join("\n")
+/// What a boot says to a step: its verdict, evidence and seconds, or why there is none.
+fn answer_to(boot: &Result<Boot>, id: &str) -> Result<(Verdict, String, f64), String> {
+    let boot = boot.as_ref().map_err(|error| format!("{error:#}"))?;
+    if let Some(result) = boot.results.iter().find(|result| result.id == id) {
+        return Ok((result.verdict, result.evidence.clone(), result.seconds));
+    }
+    let trouble = boot.trouble.iter().find(|(of, _)| of == id);
+    Err(match trouble {
+        Some((_, message)) => message.clone(),
+        None if boot.end == End::Done => "dom0 was not asked".to_owned(),
+        None => format!("the machine ended before it: {:?}", boot.end),
+    })
 }
 
 /// Every verdict of a report, for comparing runs.
@@ -451,7 +508,7 @@ mod tests {
 
     #[test]
     fn only_known_attacks_can_be_asked_for() {
-        assert!(check_only(&["image-unsigned".into()], &[], &[], &[]).is_ok());
-        assert!(check_only(&["nosuch".into()], &[], &[], &[]).is_err());
+        assert!(check_only(&["image-unsigned".into()], &[], &Plan::new(Vec::new())).is_ok());
+        assert!(check_only(&["nosuch".into()], &[], &Plan::new(Vec::new())).is_err());
     }
 }

@@ -38,9 +38,12 @@ pub struct Column {
     /// What gave no answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unanswered: Vec<Unanswered>,
-    /// The console of the machine as it is signed.
+    /// The consoles of its machines, by name.
     #[serde(skip)]
-    pub console: String,
+    pub consoles: Vec<(String, String)>,
+    /// What it was declared to do.
+    #[serde(skip)]
+    pub declared: Declared,
 }
 
 /// One answer.
@@ -132,6 +135,11 @@ impl Declared {
         Ok(Self(toml::from_str(text)?))
     }
 
+    /// Adds what is declared for one more, with both kinds of dom0.
+    pub fn add(&mut self, id: &str, verdict: Verdict) {
+        self.0.insert(id.to_owned(), Expected { pv: verdict, pvh: verdict });
+    }
+
     /// What is declared for `id`. Twins must work, and so must the toolstack.
     fn verdict(&self, id: &str, kind: Kind, dom0: Dom0) -> Option<Verdict> {
         match self.0.get(id) {
@@ -154,10 +162,10 @@ impl Column {
 
     /// What differs from the declaration.
     #[must_use]
-    pub fn surprises(&self, declared: &Declared) -> Vec<Surprise> {
+    pub fn surprises(&self) -> Vec<Surprise> {
         let mut surprises = Vec::new();
         for entry in &self.results {
-            let expected = declared.verdict(&entry.id, entry.kind, self.dom0);
+            let expected = self.declared.verdict(&entry.id, entry.kind, self.dom0);
             if expected != Some(entry.verdict) {
                 surprises.push(Surprise {
                     column: self.title(),
@@ -222,10 +230,10 @@ impl Report {
 
     /// JUnit's XML, as CI systems read it.
     #[must_use]
-    pub fn junit(&self, declared: &Declared) -> String {
+    pub fn junit(&self) -> String {
         let mut text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n".to_owned();
         for column in &self.columns {
-            let surprises = column.surprises(declared);
+            let surprises = column.surprises();
             let title = xml(&column.title());
             let _ = writeln!(
                 text,
@@ -304,11 +312,15 @@ impl Report {
             for (name, value) in &column.versions {
                 let _ = writeln!(text, "<tr><td>{}</td><td><code>{}</code></td></tr>", xml(name), xml(value));
             }
-            let _ = writeln!(
-                text,
-                "</table>\n<details><summary>Console of the machine as it is signed</summary><pre>{}</pre></details>",
-                xml(&column.console)
-            );
+            let _ = writeln!(text, "</table>");
+            for (name, console) in &column.consoles {
+                let _ = writeln!(
+                    text,
+                    "<details><summary>Console: <code>{}</code></summary><pre>{}</pre></details>",
+                    xml(name),
+                    xml(console)
+                );
+            }
             for it in &column.unanswered {
                 let _ = writeln!(
                     text,
@@ -423,7 +435,8 @@ mod tests {
             ],
             boot: BootSeconds { firmware_s: Some(2.0), xen_s: Some(3.0), dom0_s: None },
             unanswered: vec![Unanswered { id: "three".into(), message: "time is up".into() }],
-            console: "(XEN)".into(),
+            consoles: vec![("as-signed".into(), "(XEN)".into())],
+            declared: Declared::read(DECLARED).unwrap(),
         };
         Report { columns: vec![column], ..Report::new() }
     }
@@ -447,13 +460,16 @@ mod tests {
 
     #[test]
     fn what_differs_from_the_declaration_is_found() {
-        let declared = Declared::read(DECLARED).unwrap();
-        let found = report().columns[0].surprises(&declared);
+        let found = report().columns[0].surprises();
         let ids: Vec<&str> = found.iter().map(|surprise| surprise.id.as_str()).collect();
         // An attack that holds where it was declared to breach is one, too.
         assert_eq!(ids, ["two", "xl-list"]);
-        let undeclared = report().columns[0].surprises(&Declared::default());
-        assert_eq!(undeclared[0].declared, None);
+        let undeclared = Column { declared: Declared::default(), ..report().columns.remove(0) };
+        assert_eq!(undeclared.surprises()[0].declared, None);
+        let mut one = Declared::default();
+        one.add("one", Verdict::Breached);
+        let declared = Column { declared: one, ..undeclared };
+        assert!(declared.surprises().iter().all(|surprise| surprise.id != "one"));
         assert!(Declared::read("one = { pv = \"passed\" }").is_err());
     }
 
@@ -467,11 +483,10 @@ mod tests {
 
     #[test]
     fn foreign_text_cannot_break_out() {
-        let declared = Declared::read(DECLARED).unwrap();
-        for text in [report().junit(&declared), report().html()] {
+        for text in [report().junit(), report().html()] {
             assert!(text.contains("a &lt;b&gt; &amp; &quot;c&quot;") && !text.contains('\u{1b}'), "{text}");
         }
-        assert!(report().junit(&declared).contains("tests=\"5\" failures=\"2\" errors=\"1\""));
+        assert!(report().junit().contains("tests=\"5\" failures=\"2\" errors=\"1\""));
         assert!(!report().html().contains("http"));
     }
 }

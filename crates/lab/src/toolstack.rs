@@ -8,11 +8,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-use crate::boot::Boot;
-use crate::image::Parts;
 use crate::initramfs::Initramfs;
-use crate::lab::{Lab, OTHER_PROGRAM, Scenario, config};
-use crate::machine::Dom0;
+use crate::lab::{Lab, OTHER_PROGRAM};
 use crate::plan::{Plan, Step};
 
 /// What the lab says to `xl` beside Debian's own settings: dom0 keeps its memory, and there are no scripts to run.
@@ -43,22 +40,6 @@ pub fn plan(lab: &Lab) -> Result<Plan> {
         timeout_s: described.timeout_s,
     };
     Ok(Plan::new(steps.into_iter().map(step).collect()))
-}
-
-/// Boots a machine under enforced Secure Boot and tries the plan in it.
-///
-/// # Errors
-/// Where the machine does not start, or not under Secure Boot.
-pub fn boot(lab: &Lab, dom0: Dom0, plan: &Plan) -> Result<Boot> {
-    let parts = Parts {
-        config: Some(config(dom0, "", "")),
-        kernel: Some(lab.kernel.clone()),
-        ramdisk: Some(lab.initramfs(plan, &files(lab)?)?),
-    };
-    let image = lab.signed(&lab.unified(&parts)?, &lab.keys.trusted)?;
-    let boot = lab.boot(&Scenario::new("toolstack", dom0, image))?;
-    Lab::ensure_secure(&boot, dom0)?;
-    Ok(boot)
 }
 
 /// What dom0's initramfs must hold for it: the guests' kernel and initramfs, and `xl`'s settings.

@@ -43,6 +43,15 @@ const fn guid(first: u32, second: u16, third: u16, rest: [u8; 8]) -> Guid {
 /// What firmware is to know before its first start.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
+    /// The keys of Secure Boot; without, it is off.
+    pub keys: Option<SecureBoot>,
+    /// What to start, in this order.
+    pub boot: Vec<BootEntry>,
+}
+
+/// The keys of Secure Boot, which is on where they are there.
+#[derive(Clone, Debug, Default)]
+pub struct SecureBoot {
     /// The platform's key (DER).
     pub platform_key: Vec<u8>,
     /// The key exchange key (DER).
@@ -51,8 +60,6 @@ pub struct Settings {
     pub trusted: Vec<Vec<u8>>,
     /// Authenticode hashes (SHA-256) of images that are good no more.
     pub revoked: Vec<[u8; 32]>,
-    /// What to start, in this order.
-    pub boot: Vec<BootEntry>,
 }
 
 /// `Boot####`: what firmware starts, and with which text.
@@ -74,13 +81,15 @@ pub fn write(template: &[u8], settings: &Settings) -> Result<Vec<u8>> {
     let mut store = Store::open(template)?;
     let key_attributes = NON_VOLATILE | BOOT_SERVICE | RUNTIME | TIME_AUTHENTICATED;
     let key = |key: &Vec<u8>| x509_lists(std::slice::from_ref(key));
-    store.add("PK", &GLOBAL, key_attributes, &key(&settings.platform_key)?)?;
-    store.add("KEK", &GLOBAL, key_attributes, &key(&settings.exchange_key)?)?;
-    store.add("db", &SECURITY, key_attributes, &x509_lists(&settings.trusted)?)?;
-    if !settings.revoked.is_empty() {
-        store.add("dbx", &SECURITY, key_attributes, &sha256_list(&settings.revoked)?)?;
+    if let Some(keys) = &settings.keys {
+        store.add("PK", &GLOBAL, key_attributes, &key(&keys.platform_key)?)?;
+        store.add("KEK", &GLOBAL, key_attributes, &key(&keys.exchange_key)?)?;
+        store.add("db", &SECURITY, key_attributes, &x509_lists(&keys.trusted)?)?;
+        if !keys.revoked.is_empty() {
+            store.add("dbx", &SECURITY, key_attributes, &sha256_list(&keys.revoked)?)?;
+        }
+        store.add("SecureBootEnable", &SECURE_BOOT_ENABLE, NON_VOLATILE | BOOT_SERVICE, &[1])?;
     }
-    store.add("SecureBootEnable", &SECURE_BOOT_ENABLE, NON_VOLATILE | BOOT_SERVICE, &[1])?;
     let mut order = Vec::new();
     for (entry, number) in settings.boot.iter().zip(1_u16..) {
         order.extend_from_slice(&number.to_le_bytes());
@@ -224,10 +233,12 @@ mod tests {
 
     fn settings() -> Settings {
         Settings {
-            platform_key: vec![1; 5],
-            exchange_key: vec![2; 5],
-            trusted: vec![vec![3; 5], vec![4; 7]],
-            revoked: vec![[9; 32], [8; 32]],
+            keys: Some(SecureBoot {
+                platform_key: vec![1; 5],
+                exchange_key: vec![2; 5],
+                trusted: vec![vec![3; 5], vec![4; 7]],
+                revoked: vec![[9; 32], [8; 32]],
+            }),
             boot: vec![BootEntry { title: "x".into(), path: r"\a.efi".into(), options: "a.efi -- smep=0".into() }],
         }
     }
@@ -264,6 +275,13 @@ mod tests {
         // Two lists, each with a header of 28 bytes and an owner of 16.
         assert_eq!(records[2].2.len(), 28 + 16 + 5 + 28 + 16 + 7);
         assert_eq!(records[3].2.len(), 28 + 2 * (16 + 32));
+    }
+
+    #[test]
+    fn without_keys_nothing_is_enforced() {
+        let image = write(&template(4096), &Settings { keys: None, ..settings() }).unwrap();
+        let names: Vec<String> = records(&image).into_iter().map(|(name, _, _)| name).collect();
+        assert_eq!(names, ["Boot0001", "BootOrder"]);
     }
 
     #[test]

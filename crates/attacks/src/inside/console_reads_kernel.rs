@@ -14,6 +14,7 @@ pub(super) const ATTACK: Attack = Attack {
     needs: "privcmd; Xen booted with console_to_ring, or nobody inside can see what it printed",
     observed: "the kernel's host name, set to a marker, stands in Xen's console ring",
     healthy: true,
+    timeout_s: super::USUAL_S,
     run,
     twin: || version_works(&Privcmd::open()?),
 };

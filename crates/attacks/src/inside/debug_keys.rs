@@ -13,6 +13,7 @@ pub(super) const ATTACK: Attack = Attack {
     needs: "privcmd",
     observed: "what Xen's console holds afterwards has the registers of domain 0",
     healthy: true,
+    timeout_s: super::USUAL_S,
     run,
     twin,
 };

@@ -16,6 +16,7 @@ pub(super) const ATTACK: Attack = Attack {
     needs: "/dev/mem",
     observed: "the read gives bytes of the kernel",
     healthy: true,
+    timeout_s: super::USUAL_S,
     run,
     twin,
 };

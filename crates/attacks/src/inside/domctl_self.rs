@@ -13,6 +13,7 @@ pub(super) const ATTACK: Attack = Attack {
     needs: "privcmd",
     observed: "one of them is carried out",
     healthy: true,
+    timeout_s: super::USUAL_S,
     run,
     twin: || guest_page_works(&Privcmd::open()?),
 };

@@ -13,6 +13,7 @@ pub(super) const ATTACK: Attack = Attack {
     needs: "the module's file",
     observed: "the raw write works afterwards and did not before",
     healthy: true,
+    timeout_s: super::USUAL_S,
     run,
     twin: || version_works(&Privcmd::open()?),
 };

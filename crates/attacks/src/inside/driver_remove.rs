@@ -20,6 +20,7 @@ pub(super) const ATTACK: Attack = Attack {
     needs: "the module's file; nobody who matters uses the driver: the attack ends xenstored and xenconsoled",
     observed: "the driver leaves /proc/modules, and the raw write works through what was loaded",
     healthy: false,
+    timeout_s: super::USUAL_S,
     run,
     twin: || version_works(&Privcmd::open()?),
 };

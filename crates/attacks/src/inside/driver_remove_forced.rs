@@ -13,6 +13,7 @@ pub(super) const ATTACK: Attack = Attack {
     needs: "the module's file; CONFIG_MODULE_FORCE_UNLOAD",
     observed: "the driver leaves /proc/modules, and the raw write works through what was loaded",
     healthy: false,
+    timeout_s: super::USUAL_S,
     run,
     twin: || version_works(&Privcmd::open()?),
 };

@@ -13,6 +13,7 @@ pub(super) const ATTACK: Attack = Attack {
     needs: "privcmd; a machine that booted by EFI",
     observed: "the kernel's host name changes without a system call",
     healthy: true,
+    timeout_s: super::USUAL_S,
     run,
     twin,
 };

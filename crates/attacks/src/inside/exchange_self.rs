@@ -15,6 +15,7 @@ pub(super) const ATTACK: Attack = Attack {
     needs: "privcmd",
     observed: "the kernel's shared page of zeros no longer reads as zeros",
     healthy: true,
+    timeout_s: super::USUAL_S,
     run,
     twin: || guest_page_works(&Privcmd::open()?),
 };

@@ -14,6 +14,7 @@ pub(super) const ATTACK: Attack = Attack {
     needs: "privcmd; a Xen with XSM",
     observed: "Xen's console tells what its parser found",
     healthy: true,
+    timeout_s: super::USUAL_S,
     run,
     twin: || version_works(&Privcmd::open()?),
 };

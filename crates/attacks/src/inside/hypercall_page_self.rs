@@ -14,6 +14,7 @@ pub(super) const ATTACK: Attack = Attack {
     needs: "privcmd",
     observed: "the kernel's shared page of zeros, read through fresh memory, holds code",
     healthy: true,
+    timeout_s: super::USUAL_S,
     run,
     twin,
 };

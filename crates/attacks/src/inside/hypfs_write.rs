@@ -13,6 +13,7 @@ pub(super) const ATTACK: Attack = Attack {
     needs: "privcmd; a Xen with hypfs",
     observed: "the parameter reads back as it was written",
     healthy: true,
+    timeout_s: super::USUAL_S,
     run,
     twin,
 };

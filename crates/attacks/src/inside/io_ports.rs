@@ -12,6 +12,7 @@ pub(super) const ATTACK: Attack = Attack {
     needs: "nothing",
     observed: "the call succeeds, which is all that stands between a process and the ports",
     healthy: true,
+    timeout_s: super::USUAL_S,
     run,
     twin,
 };

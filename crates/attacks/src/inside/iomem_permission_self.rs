@@ -15,6 +15,7 @@ pub(super) const ATTACK: Attack = Attack {
     needs: "privcmd",
     observed: "the kernel says that the frame is mapped writable, where it was refused before",
     healthy: true,
+    timeout_s: super::USUAL_S,
     run,
     twin: || guest_page_works(&Privcmd::open()?),
 };

@@ -13,6 +13,7 @@ pub(super) const ATTACK: Attack = Attack {
     needs: "privcmd; a Xen with livepatching",
     observed: "Xen's console tells what its parser found in the payload of that name",
     healthy: true,
+    timeout_s: super::USUAL_S,
     run,
     twin,
 };

@@ -18,6 +18,7 @@ pub(super) const ATTACK: Attack = Attack {
     observed: "the address that the controller would read its commands from changes, or registers of the other two \
                read what they must",
     healthy: true,
+    timeout_s: super::USUAL_S,
     run,
     twin: || guest_page_works(&Privcmd::open()?),
 };

@@ -13,6 +13,7 @@ pub(super) const ATTACK: Attack = Attack {
     needs: "privcmd",
     observed: "the kernel's own grant table is mapped and its entries can be read",
     healthy: true,
+    timeout_s: super::USUAL_S,
     run,
     twin,
 };

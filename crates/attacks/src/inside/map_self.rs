@@ -15,6 +15,7 @@ pub(super) const ATTACK: Attack = Attack {
     needs: "privcmd",
     observed: "the host name that the kernel tells is what was written into the mapping",
     healthy: true,
+    timeout_s: super::USUAL_S,
     run: || map_own(domain::SELF),
     twin: || guest_page_works(&Privcmd::open()?),
 };

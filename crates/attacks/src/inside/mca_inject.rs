@@ -15,6 +15,7 @@ pub(super) const ATTACK: Attack = Attack {
     needs: "privcmd; a processor with machine check banks that Xen uses",
     observed: "Xen marks itself as tainted by an injected error",
     healthy: true,
+    timeout_s: super::USUAL_S,
     run,
     twin: || version_works(&Privcmd::open()?),
 };

@@ -19,6 +19,7 @@ pub(super) const ATTACK: Attack = Attack {
     needs: "privcmd; a PVH domain 0; Xen tells its symbols",
     observed: "Xen's command line, as xen_version tells it, is what was written into the process's own page",
     healthy: false,
+    timeout_s: 180,
     run,
     twin: || guest_page_works(&Privcmd::open()?),
 };

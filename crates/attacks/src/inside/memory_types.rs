@@ -13,6 +13,7 @@ pub(super) const ATTACK: Attack = Attack {
     needs: "privcmd",
     observed: "platform_op(read_memtype) shows the range in a register",
     healthy: true,
+    timeout_s: super::USUAL_S,
     run,
     twin,
 };

@@ -20,9 +20,14 @@ pub(crate) struct Attack {
     pub(crate) observed: &'static str,
     /// Whether other attacks can follow in the same boot.
     pub(crate) healthy: bool,
+    /// How long it may take, in seconds.
+    pub(crate) timeout_s: u32,
     pub(crate) run: fn() -> Outcome,
     pub(crate) twin: fn() -> Outcome,
 }
+
+/// Enough for most of them, on an emulated machine that shares its processor.
+pub(crate) const USUAL_S: u32 = 60;
 
 /// From where on an attack is to be held.
 #[derive(Clone, Copy)]
@@ -57,6 +62,7 @@ impl Attack {
             "needs": self.needs,
             "observed": self.observed,
             "healthy": self.healthy,
+            "timeout_s": self.timeout_s,
         })
     }
 }

@@ -14,6 +14,7 @@ pub(super) const ATTACK: Attack = Attack {
     needs: "the msr module",
     observed: "the write is taken",
     healthy: true,
+    timeout_s: super::USUAL_S,
     run,
     twin,
 };

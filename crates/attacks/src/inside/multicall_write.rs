@@ -15,6 +15,7 @@ pub(super) const ATTACK: Attack = Attack {
     needs: "privcmd",
     observed: "the kernel's host name changes without a system call",
     healthy: true,
+    timeout_s: super::USUAL_S,
     run,
     twin,
 };

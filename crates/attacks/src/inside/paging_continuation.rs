@@ -14,6 +14,7 @@ pub(super) const ATTACK: Attack = Attack {
     needs: "privcmd",
     observed: "domain 0's handle changes, or the kernel's host name changes without a system call",
     healthy: true,
+    timeout_s: super::USUAL_S,
     run,
     twin: || guest_page_works(&Privcmd::open()?),
 };

@@ -13,6 +13,7 @@ pub(super) const ATTACK: Attack = Attack {
     needs: "xenfs",
     observed: "the kernel's host name changes without a system call",
     healthy: true,
+    timeout_s: super::USUAL_S,
     run,
     twin: || through_node(version_works),
 };

@@ -18,6 +18,7 @@ pub(super) const ATTACK: Attack = Attack {
     needs: "the misc device xen/privcmd",
     observed: "the kernel's host name changes without a system call",
     healthy: true,
+    timeout_s: super::USUAL_S,
     run,
     twin: || through_node(version_works),
 };

@@ -14,6 +14,7 @@ pub(super) const ATTACK: Attack = Attack {
     needs: "a kernel with kexec",
     observed: "/sys/kernel/kexec_loaded says 1",
     healthy: true,
+    timeout_s: super::USUAL_S,
     run,
     twin,
 };

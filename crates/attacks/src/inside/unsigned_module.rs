@@ -18,6 +18,7 @@ pub(super) const ATTACK: Attack = Attack {
     needs: "a module's file, of a module that nobody uses",
     observed: "the module is in /proc/modules",
     healthy: true,
+    timeout_s: super::USUAL_S,
     run,
     twin,
 };

@@ -14,6 +14,7 @@ pub(super) const ATTACK: Attack = Attack {
     needs: "privcmd; a paravirtual domain 0",
     observed: "the host name that the kernel tells is what was written through the process's own memory",
     healthy: true,
+    timeout_s: super::USUAL_S,
     run,
     twin: || version_works(&Privcmd::open()?),
 };

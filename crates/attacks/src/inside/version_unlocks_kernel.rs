@@ -21,6 +21,7 @@ pub(super) const ATTACK: Attack = Attack {
     needs: "privcmd; a kernel that is locked down; a module file to take the signature from",
     observed: "/sys/kernel/security/lockdown says none; whether a module without signature then loads is told beside it",
     healthy: true,
+    timeout_s: super::USUAL_S,
     run,
     twin: || version_works(&Privcmd::open()?),
 };

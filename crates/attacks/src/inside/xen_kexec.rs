@@ -17,6 +17,7 @@ pub(super) const ATTACK: Attack = Attack {
     needs: "privcmd; a paravirtual domain 0; a Xen with kexec",
     observed: "kexec_op(status) says that an image is loaded",
     healthy: true,
+    timeout_s: super::USUAL_S,
     run,
     twin: || version_works(&Privcmd::open()?),
 };

@@ -16,6 +16,7 @@ pub(super) const ATTACK: Attack = Attack {
     needs: "privcmd",
     observed: "the address of a known function lies in Xen's half",
     healthy: true,
+    timeout_s: super::USUAL_S,
     run,
     twin: || version_works(&Privcmd::open()?),
 };

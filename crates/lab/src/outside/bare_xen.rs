@@ -3,8 +3,8 @@
 use anyhow::Result;
 
 use super::{Answer, Attack, Stage, taken_or_refused};
-use crate::image::unsign;
-use crate::lab::{Scenario, config};
+use crate::image::{Parts, unsign};
+use crate::lab::config;
 
 pub(super) const ATTACK: Attack = Attack {
     id: "bare-xen",
@@ -18,8 +18,7 @@ pub(super) const ATTACK: Attack = Attack {
 
 fn run(stage: &Stage<'_>) -> Result<Answer> {
     let lab = stage.lab;
-    let image = lab.signed(&lab.xen, &lab.keys.trusted)?;
-    let mut scenario = Scenario::new(ATTACK.id, stage.dom0, image);
+    let mut scenario = stage.with_parts(ATTACK.id, &Parts::default())?;
     scenario.disk = vec![
         ("EFI/xen/xen.cfg".to_owned(), config(stage.dom0, "", "").into_bytes()),
         ("EFI/xen/vmlinuz".to_owned(), unsign(&lab.root, &lab.kernel)?),

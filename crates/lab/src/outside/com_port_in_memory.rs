@@ -46,7 +46,7 @@ fn twin(stage: &Stage<'_>) -> Result<Answer> {
 fn boot(stage: &Stage<'_>, name: &str, address: &str, place: u64) -> Result<(Boot, Vec<u8>)> {
     let scenario = stage.with_options(name, &format!("xen.efi -- com2=115200,8n1,{address}"));
     let mut memory = None;
-    let boot = stage.lab.boot_and_look(&scenario, &mut |line, machine| {
+    let boot = stage.boot_and_look(&scenario, &mut |line, machine| {
         if let Line::Event(Event::Booted(_)) = line {
             memory = Some(machine.memory(place, REGISTERS)?);
         }

@@ -3,7 +3,6 @@
 use anyhow::Result;
 
 use super::{Answer, Attack, Stage, refused_or_started, works_as_signed};
-use crate::image::authenticode_hash;
 use crate::lab::Scenario;
 
 pub(super) const ATTACK: Attack = Attack {
@@ -17,14 +16,14 @@ pub(super) const ATTACK: Attack = Attack {
 };
 
 fn run(stage: &Stage<'_>) -> Result<Answer> {
-    let mut scenario = Scenario::new(ATTACK.id, stage.dom0, stage.image.clone());
-    scenario.revoked = vec![authenticode_hash(&stage.image)?];
+    let mut scenario = Scenario::new(ATTACK.id, stage.dom0, stage.image.bytes.clone());
+    scenario.revoked = vec![stage.image.digest];
     refused_or_started(&stage.boot(&scenario)?)
 }
 
 fn twin(stage: &Stage<'_>) -> Result<Answer> {
-    let mut scenario = Scenario::new("image-revoked-twin", stage.dom0, stage.image.clone());
-    let mut other = authenticode_hash(&stage.image)?;
+    let mut scenario = Scenario::new("image-revoked-twin", stage.dom0, stage.image.bytes.clone());
+    let mut other = stage.image.digest;
     other.reverse();
     scenario.revoked = vec![other];
     Ok(works_as_signed(stage, &stage.boot(&scenario)?))

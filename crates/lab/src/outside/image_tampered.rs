@@ -16,7 +16,7 @@ pub(super) const ATTACK: Attack = Attack {
 };
 
 fn run(stage: &Stage<'_>) -> Result<Answer> {
-    let mut image = stage.image.clone();
+    let mut image = stage.image.bytes.clone();
     let wanted = b"[global]";
     let place = image.windows(wanted.len()).position(|window| window == wanted);
     let place = place.context("the signed configuration is not in the image")?;

@@ -17,5 +17,5 @@ pub(super) const ATTACK: Attack = Attack {
 
 fn run(stage: &Stage<'_>) -> Result<Answer> {
     let image = stage.lab.signed(&stage.plain, &stage.lab.keys.stranger)?;
-    refused_or_started(&stage.boot(&Scenario::new(ATTACK.id, stage.dom0, image))?)
+    refused_or_started(&stage.boot(&Scenario::new(ATTACK.id, stage.dom0, image.bytes))?)
 }

@@ -41,10 +41,10 @@ fn scenario(stage: &Stage<'_>, name: &str, extra: &str) -> Result<Scenario> {
     let shim = fs::read(lab.root.file("/usr/lib/shim/shimx64.efi")?)?;
     let grub = fs::read(lab.root.file("/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed")?)?;
     let text = format!("search --no-floppy --file --set=root /{IMAGE}\nchainloader /{IMAGE}{extra}\nboot\n");
-    let mut scenario = Scenario::new(name, stage.dom0, stage.image.clone());
+    let mut scenario = Scenario::new(name, stage.dom0, stage.image.bytes.clone());
     scenario.starts = "EFI/debian/shimx64.efi".to_owned();
     scenario.disk = vec![
-        ("EFI/debian/shimx64.efi".to_owned(), lab.signed(&shim, &lab.keys.trusted)?),
+        ("EFI/debian/shimx64.efi".to_owned(), lab.signed(&shim, &lab.keys.trusted)?.bytes),
         ("EFI/debian/grubx64.efi".to_owned(), grub),
         ("EFI/debian/grub.cfg".to_owned(), text.into_bytes()),
     ];
