@@ -269,8 +269,8 @@ impl Lab {
             disk,
         };
         let limits = Limits {
-            boot: Duration::from_secs(240),
-            all: Duration::from_secs(1200),
+            boot: Duration::from_secs(480),
+            all: Duration::from_secs(2400),
             silence: scenario.silence,
             stop_at: scenario.stop_at.clone(),
             logs: folder.clone(),
