@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use lockdown_lab::boot::End;
 use lockdown_lab::image::Parts;
-use lockdown_lab::lab::{self, Lab, Scenario};
+use lockdown_lab::lab::{self, Lab, Scenario, Xen};
 use lockdown_lab::machine::Dom0;
 use lockdown_lab::plan::Plan;
 use lockdown_lab::prove;
@@ -49,6 +49,24 @@ enum Command {
         /// More options for dom0's kernel, signed with the image
         #[arg(long, value_name = "TEXT", default_value = "")]
         linux: String,
+        /// Another xen.efi than Debian's
+        #[arg(long, value_name = "FILE")]
+        efi: Option<PathBuf>,
+        /// Firmware without keys: Secure Boot is off
+        #[arg(long)]
+        insecure: bool,
+        /// Another configuration than the lab's, in place of --xen and --linux
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Leave a section out of the image
+        #[arg(long, value_enum)]
+        without: Vec<Section>,
+        /// A further file for the disk: PATH=FILE, or PATH=kernel or PATH=ramdisk for the image's own
+        #[arg(long, value_name = "PATH=FILE")]
+        disk: Vec<String>,
+        /// A text on the console at which the boot is over
+        #[arg(long, value_name = "TEXT")]
+        stop_at: Vec<String>,
         /// A further file for the initramfs: PATH=FILE
         #[arg(long, value_name = "PATH=FILE")]
         add: Vec<String>,
@@ -56,6 +74,13 @@ enum Command {
         #[arg(long)]
         keep: bool,
     },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Section {
+    Config,
+    Kernel,
+    Ramdisk,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -91,7 +116,21 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             println!("{}", Root::get(&folder, &say)?.folder().display());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Boot { dom0, plan, options, xen, linux, add, keep } => {
+        Command::Boot {
+            dom0,
+            plan,
+            options,
+            xen,
+            linux,
+            efi,
+            insecure,
+            config,
+            without,
+            disk,
+            stop_at,
+            add,
+            keep,
+        } => {
             let mut lab = Lab::open(&folder, &project, &say)?;
             if keep {
                 println!("{}", lab.keep().display());
@@ -108,16 +147,42 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                 more.push((path.to_owned(), fs::read(file)?));
             }
             let started = Instant::now();
-            let parts = Parts {
-                config: Some(lab::config(dom0, &xen, &linux)),
-                kernel: Some(lab.kernel.clone()),
-                ramdisk: Some(lab.initramfs(&plan, &more)?),
+            let config = match config {
+                Some(file) => fs::read_to_string(&file).with_context(|| file.display().to_string())?,
+                None => lab::config(dom0, &xen, &linux),
             };
-            let image = lab.unified(&lab.stock, &parts)?;
+            let ramdisk = lab.initramfs(&plan, &more)?;
+            let mut files = Vec::new();
+            for pair in &disk {
+                let (path, file) = pair.split_once('=').context("--disk takes PATH=FILE")?;
+                let bytes = match file {
+                    "kernel" => lab.kernel.clone(),
+                    "ramdisk" => ramdisk.clone(),
+                    file => fs::read(file).with_context(|| file.to_owned())?,
+                };
+                files.push((path.to_owned(), bytes));
+            }
+            let has = |section| !without.contains(&section);
+            let parts = Parts {
+                config: has(Section::Config).then_some(config),
+                kernel: has(Section::Kernel).then(|| lab.kernel.clone()),
+                ramdisk: has(Section::Ramdisk).then_some(ramdisk),
+            };
+            let tried = match efi {
+                Some(file) => Xen {
+                    name: "given",
+                    image: fs::read(&file).with_context(|| file.display().to_string())?,
+                },
+                None => lab.stock.clone(),
+            };
+            let image = lab.unified(&tried, &parts)?;
             let image = lab.signed(&image, &lab.keys.trusted)?;
             say(&format!("image of {} bytes after {:.1} s", image.bytes.len(), started.elapsed().as_secs_f64()));
             let mut scenario = Scenario::new("boot", dom0, image.bytes);
             scenario.options = options;
+            scenario.secure_boot = !insecure;
+            scenario.disk = files;
+            scenario.stop_at = stop_at;
             let boot = lab.boot(&scenario)?;
             for line in &boot.lines {
                 println!("{:8.2} {}", line.after.as_secs_f64(), line.text);
