@@ -6,16 +6,18 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use lockdown_lab::boot::End;
 use lockdown_lab::image::Parts;
+use lockdown_lab::inside::{self, Inside};
 use lockdown_lab::lab::{self, Lab, Scenario, Xen};
 use lockdown_lab::machine::Dom0;
-use lockdown_lab::plan::Plan;
+use lockdown_lab::plan::{Plan, Step};
 use lockdown_lab::prove;
 use lockdown_lab::root::Root;
+use lockdown_lab::toolstack;
 
 /// The lab by hand; `xen-lockdown prove` is what runs everything
 #[derive(Parser)]
@@ -49,10 +51,22 @@ enum Command {
         /// More options for dom0's kernel, signed with the image
         #[arg(long, value_name = "TEXT", default_value = "")]
         linux: String,
-        /// Another xen.efi than Debian's
+        /// A further file for the initramfs: PATH=FILE
+        #[arg(long, value_name = "PATH=FILE")]
+        add: Vec<String>,
+        /// A Xen to boot instead of Debian's: a xen.efi without sections of its own
         #[arg(long, value_name = "FILE")]
-        efi: Option<PathBuf>,
-        /// Firmware without keys: Secure Boot is off
+        hypervisor: Option<PathBuf>,
+        /// An attack to run, its twin first; may be given more than once
+        #[arg(long, value_name = "ID", conflicts_with = "plan")]
+        attack: Vec<String>,
+        /// Run every attack from inside that leaves the machine healthy
+        #[arg(long, conflicts_with_all = ["plan", "attack"])]
+        attacks: bool,
+        /// Run the toolstack's steps
+        #[arg(long, conflicts_with_all = ["plan", "attack", "attacks"])]
+        toolstack: bool,
+        /// Boot without Secure Boot
         #[arg(long)]
         insecure: bool,
         /// Another configuration than the lab's, in place of --xen and --linux
@@ -67,9 +81,6 @@ enum Command {
         /// A text on the console at which the boot is over
         #[arg(long, value_name = "TEXT")]
         stop_at: Vec<String>,
-        /// A further file for the initramfs: PATH=FILE
-        #[arg(long, value_name = "PATH=FILE")]
-        add: Vec<String>,
         /// Keep the machine's files
         #[arg(long)]
         keep: bool,
@@ -122,13 +133,16 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             options,
             xen,
             linux,
-            efi,
+            add,
+            hypervisor,
+            attack,
+            attacks,
+            toolstack: tools,
             insecure,
             config,
             without,
             disk,
             stop_at,
-            add,
             keep,
         } => {
             let mut lab = Lab::open(&folder, &project, &say)?;
@@ -136,12 +150,16 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                 println!("{}", lab.keep().display());
             }
             let dom0 = dom0.into();
+            let mut more = Vec::new();
             let plan = match plan {
                 Some(file) => serde_json::from_slice(&fs::read(&file)?)
                     .with_context(|| format!("the plan {}", file.display()))?,
-                None => Plan::new(Vec::new()),
+                None if tools => {
+                    more = toolstack::files(&lab)?;
+                    toolstack::plan(&lab)?
+                }
+                None => Plan::new(steps(&lab, &attack, attacks)?),
             };
-            let mut more = Vec::new();
             for pair in &add {
                 let (path, file) = pair.split_once('=').context("--add takes PATH=FILE")?;
                 more.push((path.to_owned(), fs::read(file)?));
@@ -168,11 +186,11 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                 kernel: has(Section::Kernel).then(|| lab.kernel.clone()),
                 ramdisk: has(Section::Ramdisk).then_some(ramdisk),
             };
-            let tried = match efi {
-                Some(file) => Xen {
-                    name: "given",
-                    image: fs::read(&file).with_context(|| file.display().to_string())?,
-                },
+            let tried = match hypervisor {
+                Some(file) => {
+                    let image = fs::read(&file).with_context(|| file.display().to_string())?;
+                    Xen { name: "given", image }
+                }
                 None => lab.stock.clone(),
             };
             let image = lab.unified(&tried, &parts)?;
@@ -192,6 +210,19 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             Ok(if boot.end == End::Done { ExitCode::SUCCESS } else { ExitCode::from(1) })
         }
     }
+}
+
+/// What the attacks `ids`, or `all` of them that others can follow, are to do.
+fn steps(lab: &Lab, ids: &[String], all: bool) -> Result<Vec<Step>> {
+    if ids.is_empty() && !all {
+        return Ok(Vec::new());
+    }
+    let known = inside::own(&lab.guest.attacks)?;
+    if let Some(unknown) = ids.iter().find(|id| !known.iter().any(|attack| attack.id == **id)) {
+        bail!("there is no attack {unknown:?}; `attacks list` names them");
+    }
+    let chosen = known.iter().filter(|attack| (all && attack.healthy) || ids.contains(&attack.id));
+    Ok(chosen.flat_map(Inside::steps).collect())
 }
 
 /// A line for whoever watches; a log gets none.
