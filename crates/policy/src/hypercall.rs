@@ -72,6 +72,8 @@ pub struct Operation {
     pub own_clause: Option<(DoorName, String)>,
     /// Reserved numbers are let through as targets.
     pub special: bool,
+    /// Who refuses it where the target is not the caller, and why.
+    pub other_clause: Option<(DoorName, String)>,
     /// The releases whose handler was read.
     pub audited: Vec<String>,
     /// Where, as `file:function`.

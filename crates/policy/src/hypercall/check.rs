@@ -214,6 +214,10 @@ impl Reader<'_> {
                 false
             }
         };
+        let other_clause = self.other_clause(raw.other_door.as_deref(), raw.other_reason);
+        if other_clause.is_some() && matches!(own, SelfRule::None | SelfRule::Implicit) {
+            self.complain("`other-door` speaks of a target, and there is none");
+        }
         let structure = match raw.structure {
             Some(name) => self.structure(Some(name), raw.size),
             None => family.structure.clone(),
@@ -280,6 +284,7 @@ impl Reader<'_> {
             own,
             own_clause,
             special,
+            other_clause,
             audited: raw.audited,
             source: raw.source,
             used_by: raw.used_by,
@@ -387,6 +392,22 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    fn other_clause(&mut self, door: Option<&str>, reason: Option<String>) -> Option<(DoorName, String)> {
+        let (door, reason) = match (door, reason) {
+            (Some(door), Some(reason)) => (self.door(door), reason),
+            (None, None) => return None,
+            _ => {
+                self.complain("`other-door` and `other-reason` come together");
+                return None;
+            }
+        };
+        if door == DoorName::None {
+            self.complain("`other-door` is gate or guard");
+        }
+        self.reason(&reason);
+        Some((door, reason))
     }
 
     fn check_class(&mut self, class: OperationClassName, door: DoorName, reason: Option<&str>, unaudited: bool) {

@@ -48,6 +48,8 @@ pub(super) struct RawOperation {
     pub(super) self_door: Option<String>,
     pub(super) self_reason: Option<String>,
     pub(super) special: Option<String>,
+    pub(super) other_door: Option<String>,
+    pub(super) other_reason: Option<String>,
     pub(super) audited: Vec<String>,
     #[serde(default)]
     pub(super) source: Vec<String>,
