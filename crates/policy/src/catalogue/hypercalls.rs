@@ -32,7 +32,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
             head: "",
             layout: &[
                 "register 1: the address of up to the first entry whose address is zero of trap_info_t (16 bytes each), in",
-                "structure trap_info, 16 bytes",
+                "structure struct trap_info, 16 bytes",
             ],
             values: &[],
         }],
@@ -68,7 +68,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 "register 2: a number of elements",
                 "register 3: the address of 1 of unsigned int (4 bytes each), out",
                 "register 4: the target domain",
-                "structure mmu_update, 16 bytes",
+                "structure struct mmu_update, 16 bytes",
                 "target domain in register 4",
             ],
             values: &[],
@@ -256,7 +256,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_platform_op, 136 bytes",
+                    "structure struct xen_platform_op, 136 bytes",
                     "payload u.settime32 at 8, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x3000001 in 4.17, 0x3000001 in 4.20, 0x3000001 in HEAD",
                 ],
@@ -288,7 +288,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_platform_op, 136 bytes",
+                    "structure struct xen_platform_op, 136 bytes",
                     "payload u.add_memtype at 8, 32 bytes",
                     "version interface_version at 4, 4 bytes: 0x3000001 in 4.17, 0x3000001 in 4.20, 0x3000001 in HEAD",
                 ],
@@ -320,7 +320,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_platform_op, 136 bytes",
+                    "structure struct xen_platform_op, 136 bytes",
                     "payload u.del_memtype at 8, 8 bytes",
                     "version interface_version at 4, 4 bytes: 0x3000001 in 4.17, 0x3000001 in 4.20, 0x3000001 in HEAD",
                 ],
@@ -350,7 +350,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_platform_op, 136 bytes",
+                    "structure struct xen_platform_op, 136 bytes",
                     "payload u.read_memtype at 8, 32 bytes",
                     "version interface_version at 4, 4 bytes: 0x3000001 in 4.17, 0x3000001 in 4.20, 0x3000001 in HEAD",
                 ],
@@ -382,7 +382,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_platform_op, 136 bytes",
+                    "structure struct xen_platform_op, 136 bytes",
                     "payload u.microcode at 8, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x3000001 in 4.17, 0x3000001 in 4.20, 0x3000001 in HEAD",
                     "pointer u.microcode.data at 8: u.microcode.length of void (1 bytes each), in",
@@ -413,7 +413,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_platform_op, 136 bytes",
+                    "structure struct xen_platform_op, 136 bytes",
                     "payload u.platform_quirk at 8, 4 bytes",
                     "version interface_version at 4, 4 bytes: 0x3000001 in 4.17, 0x3000001 in 4.20, 0x3000001 in HEAD",
                 ],
@@ -443,7 +443,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_platform_op, 136 bytes",
+                    "structure struct xen_platform_op, 136 bytes",
                     "payload u.pcpu_version at 8, 32 bytes",
                     "version interface_version at 4, 4 bytes: 0x3000001 in 4.17, 0x3000001 in 4.20, 0x3000001 in HEAD",
                 ],
@@ -473,7 +473,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_platform_op, 136 bytes",
+                    "structure struct xen_platform_op, 136 bytes",
                     "payload u.efi_runtime_call at 8, 56 bytes",
                     "version interface_version at 4, 4 bytes: 0x3000001 in 4.17, 0x3000001 in 4.20, 0x3000001 in HEAD",
                     "pointer u.efi_runtime_call.u.get_variable.name at 24: text of 16-bit characters, up to the first zero of void (1 bytes each), in, if u.efi_runtime_call.function is 6",
@@ -512,7 +512,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_platform_op, 136 bytes",
+                    "structure struct xen_platform_op, 136 bytes",
                     "payload u.firmware_info at 8, 40 bytes",
                     "version interface_version at 4, 4 bytes: 0x3000001 in 4.17, 0x3000001 in 4.20, 0x3000001 in HEAD",
                     "pointer u.firmware_info.u.disk_info.edd_params at 24: as many bytes as the 16-bit number says that the buffer begins with of void (1 bytes each), out, if u.firmware_info.type is 1",
@@ -545,7 +545,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_platform_op, 136 bytes",
+                    "structure struct xen_platform_op, 136 bytes",
                     "payload u.enter_acpi_sleep at 8, 12 bytes",
                     "version interface_version at 4, 4 bytes: 0x3000001 in 4.17, 0x3000001 in 4.20, 0x3000001 in HEAD",
                 ],
@@ -575,7 +575,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_platform_op, 136 bytes",
+                    "structure struct xen_platform_op, 136 bytes",
                     "payload u.change_freq at 8, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x3000001 in 4.17, 0x3000001 in 4.20, 0x3000001 in HEAD",
                 ],
@@ -605,7 +605,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_platform_op, 136 bytes",
+                    "structure struct xen_platform_op, 136 bytes",
                     "payload u.getidletime at 8, 32 bytes",
                     "version interface_version at 4, 4 bytes: 0x3000001 in 4.17, 0x3000001 in 4.20, 0x3000001 in HEAD",
                     "pointer u.getidletime.cpumap_bitmap at 8: u.getidletime.cpumap_nr_cpus bits of uint8_t (1 bytes each), inout",
@@ -639,7 +639,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "new type XEN_PM_CPPC=4 (no pointers)",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_platform_op, 136 bytes",
+                    "structure struct xen_platform_op, 136 bytes",
                     "payload u.set_pminfo at 8, 112 bytes",
                     "version interface_version at 4, 4 bytes: 0x3000001 in 4.17, 0x3000001 in 4.20, 0x3000001 in HEAD",
                     "pointer u.set_pminfo.u.power.states at 24: u.set_pminfo.u.power.count of xen_processor_cx_t (48 bytes each), in, if u.set_pminfo.type is 0",
@@ -673,7 +673,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_platform_op, 136 bytes",
+                    "structure struct xen_platform_op, 136 bytes",
                     "payload u.pcpu_info at 8, 20 bytes",
                     "version interface_version at 4, 4 bytes: 0x3000001 in 4.17, 0x3000001 in 4.20, 0x3000001 in HEAD",
                 ],
@@ -703,7 +703,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_platform_op, 136 bytes",
+                    "structure struct xen_platform_op, 136 bytes",
                     "payload u.cpu_ol at 8, 4 bytes",
                     "version interface_version at 4, 4 bytes: 0x3000001 in 4.17, 0x3000001 in 4.20, 0x3000001 in HEAD",
                 ],
@@ -733,7 +733,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_platform_op, 136 bytes",
+                    "structure struct xen_platform_op, 136 bytes",
                     "payload u.cpu_ol at 8, 4 bytes",
                     "version interface_version at 4, 4 bytes: 0x3000001 in 4.17, 0x3000001 in 4.20, 0x3000001 in HEAD",
                 ],
@@ -763,7 +763,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_platform_op, 136 bytes",
+                    "structure struct xen_platform_op, 136 bytes",
                     "payload u.cpu_add at 8, 12 bytes",
                     "version interface_version at 4, 4 bytes: 0x3000001 in 4.17, 0x3000001 in 4.20, 0x3000001 in HEAD",
                 ],
@@ -793,7 +793,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_platform_op, 136 bytes",
+                    "structure struct xen_platform_op, 136 bytes",
                     "payload u.mem_add at 8, 24 bytes",
                     "version interface_version at 4, 4 bytes: 0x3000001 in 4.17, 0x3000001 in 4.20, 0x3000001 in HEAD",
                 ],
@@ -825,7 +825,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_platform_op, 136 bytes",
+                    "structure struct xen_platform_op, 136 bytes",
                     "payload u.core_parking at 8, 8 bytes",
                     "version interface_version at 4, 4 bytes: 0x3000001 in 4.17, 0x3000001 in 4.20, 0x3000001 in HEAD",
                 ],
@@ -857,7 +857,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_platform_op, 136 bytes",
+                    "structure struct xen_platform_op, 136 bytes",
                     "payload u.resource_op at 8, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x3000001 in 4.17, 0x3000001 in 4.20, 0x3000001 in HEAD",
                     "pointer u.resource_op.entries at 16: u.resource_op.nr_entries of xenpf_resource_entry_t (24 bytes each), inout",
@@ -888,7 +888,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_platform_op, 136 bytes",
+                    "structure struct xen_platform_op, 136 bytes",
                     "payload u.settime64 at 8, 24 bytes",
                     "version interface_version at 4, 4 bytes: 0x3000001 in 4.17, 0x3000001 in 4.20, 0x3000001 in HEAD",
                 ],
@@ -918,7 +918,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_platform_op, 136 bytes",
+                    "structure struct xen_platform_op, 136 bytes",
                     "payload u.symdata at 8, 32 bytes",
                     "version interface_version at 4, 4 bytes: 0x3000001 in 4.17, 0x3000001 in 4.20, 0x3000001 in HEAD",
                     "pointer u.symdata.name at 16: u.symdata.namelen of char (1 bytes each), out",
@@ -949,7 +949,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_platform_op, 136 bytes",
+                    "structure struct xen_platform_op, 136 bytes",
                     "payload u.dom0_console at 8, 40 bytes",
                     "version interface_version at 4, 4 bytes: 0x3000001 in 4.17, 0x3000001 in 4.20, 0x3000001 in HEAD",
                 ],
@@ -979,7 +979,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_platform_op, 136 bytes",
+                    "structure struct xen_platform_op, 136 bytes",
                     "payload u.ucode_revision at 8, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x3000001 in 4.17, 0x3000001 in 4.20, 0x3000001 in HEAD",
                 ],
@@ -1011,7 +1011,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_platform_op, 136 bytes",
+                    "structure struct xen_platform_op, 136 bytes",
                     "payload u.microcode2 at 8, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x3000001 in 4.17, 0x3000001 in 4.20, 0x3000001 in HEAD",
                     "pointer u.microcode2.data at 16: u.microcode2.length of void (1 bytes each), in",
@@ -1146,7 +1146,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure xen_memory_reservation, 32 bytes",
+                    "structure struct xen_memory_reservation, 32 bytes",
                     "target domain domid at 24, 2 bytes",
                     "pointer extent_start at 0: nr_extents of xen_pfn_t (8 bytes each), out",
                 ],
@@ -1177,7 +1177,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure xen_memory_reservation, 32 bytes",
+                    "structure struct xen_memory_reservation, 32 bytes",
                     "target domain domid at 24, 2 bytes",
                     "pointer extent_start at 0: nr_extents of xen_pfn_t (8 bytes each), in",
                 ],
@@ -1233,7 +1233,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure xen_memory_domain, 2 bytes",
+                    "structure struct xen_memory_domain, 2 bytes",
                     "target domain domid at 0, 2 bytes",
                 ],
                 values: &[],
@@ -1263,7 +1263,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure xen_memory_domain, 2 bytes",
+                    "structure struct xen_memory_domain, 2 bytes",
                     "target domain domid at 0, 2 bytes",
                 ],
                 values: &[],
@@ -1293,7 +1293,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure xen_machphys_mfn_list, 24 bytes",
+                    "structure struct xen_machphys_mfn_list, 24 bytes",
                     "pointer extent_start at 8: max_extents of xen_pfn_t (8 bytes each), out",
                 ],
                 values: &[],
@@ -1323,7 +1323,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure xen_memory_reservation, 32 bytes",
+                    "structure struct xen_memory_reservation, 32 bytes",
                     "target domain domid at 24, 2 bytes",
                     "pointer extent_start at 0: nr_extents of xen_pfn_t (8 bytes each), inout",
                 ],
@@ -1354,7 +1354,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure xen_add_to_physmap, 24 bytes",
+                    "structure struct xen_add_to_physmap, 24 bytes",
                     "target domain domid at 0, 2 bytes",
                 ],
                 values: &[],
@@ -1384,7 +1384,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure xen_memory_map, 16 bytes",
+                    "structure struct xen_memory_map, 16 bytes",
                     "pointer buffer at 8: nr_entries of void (20 bytes each), out",
                 ],
                 values: &[],
@@ -1414,7 +1414,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure xen_memory_map, 16 bytes",
+                    "structure struct xen_memory_map, 16 bytes",
                     "pointer buffer at 8: nr_entries of void (20 bytes each), out",
                 ],
                 values: &[],
@@ -1444,7 +1444,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure xen_memory_exchange, 72 bytes",
+                    "structure struct xen_memory_exchange, 72 bytes",
                     "target domain in.domid at 24, 2 bytes",
                     "another domain out.domid at 56, 2 bytes",
                     "pointer in.extent_start at 0: in.nr_extents of xen_pfn_t (8 bytes each), in",
@@ -1477,7 +1477,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure xen_machphys_mapping, 24 bytes",
+                    "structure struct xen_machphys_mapping, 24 bytes",
                 ],
                 values: &[],
             },
@@ -1506,7 +1506,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure xen_foreign_memory_map, 24 bytes",
+                    "structure struct xen_foreign_memory_map, 24 bytes",
                     "target domain domid at 0, 2 bytes",
                     "pointer map.buffer at 16: map.nr_entries of void (20 bytes each), in",
                 ],
@@ -1537,7 +1537,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure xen_memory_domain, 2 bytes",
+                    "structure struct xen_memory_domain, 2 bytes",
                     "target domain domid at 0, 2 bytes",
                 ],
                 values: &[],
@@ -1567,7 +1567,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure xen_remove_from_physmap, 16 bytes",
+                    "structure struct xen_remove_from_physmap, 16 bytes",
                     "target domain domid at 0, 2 bytes",
                 ],
                 values: &[],
@@ -1597,7 +1597,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure xen_pod_target, 40 bytes",
+                    "structure struct xen_pod_target, 40 bytes",
                     "target domain domid at 32, 2 bytes",
                 ],
                 values: &[],
@@ -1627,7 +1627,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure xen_pod_target, 40 bytes",
+                    "structure struct xen_pod_target, 40 bytes",
                     "target domain domid at 32, 2 bytes",
                 ],
                 values: &[],
@@ -1707,7 +1707,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure xen_mem_paging_op, 24 bytes",
+                    "structure struct xen_mem_paging_op, 24 bytes",
                     "target domain domain at 2, 2 bytes",
                     "pointer buffer at 8: 4096 of uint8_t (1 bytes each), in, if op is 2",
                 ],
@@ -1738,7 +1738,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure xen_mem_access_op, 32 bytes",
+                    "structure struct xen_mem_access_op, 32 bytes",
                     "target domain domid at 2, 2 bytes",
                     "pointer pfn_list at 16: nr of uint64_t (8 bytes each), in, if op is 4",
                     "pointer access_list at 24: nr of uint8_t (1 bytes each), in, if op is 4",
@@ -1770,7 +1770,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure xen_mem_sharing_op, 48 bytes",
+                    "structure struct xen_mem_sharing_op, 48 bytes",
                     "target domain domain at 2, 2 bytes",
                     "another domain u.share.client_domain at 40, 2 bytes, if op is 2 or 6",
                     "another domain u.range.client_domain at 32, 2 bytes, if op is 8",
@@ -1803,7 +1803,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure xen_add_to_physmap_batch, 32 bytes",
+                    "structure struct xen_add_to_physmap_batch, 32 bytes",
                     "target domain domid at 0, 2 bytes",
                     "another domain u.foreign_domid at 6, 2 bytes, if space is 4",
                     "pointer idxs at 8: size of xen_ulong_t (8 bytes each), in",
@@ -1837,7 +1837,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure xen_memory_reservation, 32 bytes",
+                    "structure struct xen_memory_reservation, 32 bytes",
                     "target domain domid at 24, 2 bytes",
                 ],
                 values: &[],
@@ -1867,7 +1867,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure xen_machphys_mfn_list, 24 bytes",
+                    "structure struct xen_machphys_mfn_list, 24 bytes",
                     "pointer extent_start at 8: max_extents of xen_pfn_t (8 bytes each), out",
                 ],
                 values: &[],
@@ -1897,7 +1897,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure xen_vnuma_topology_info, 40 bytes",
+                    "structure struct xen_vnuma_topology_info, 40 bytes",
                     "target domain domid at 0, 2 bytes",
                     "pointer vdistance.h at 16: nr_vnodes squared of unsigned int (4 bytes each), out",
                     "pointer vcpu_to_vnode.h at 24: nr_vcpus of unsigned int (4 bytes each), out",
@@ -1930,7 +1930,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure xen_reserved_device_memory_map, 24 bytes",
+                    "structure struct xen_reserved_device_memory_map, 24 bytes",
                     "pointer buffer at 8: nr_entries of xen_reserved_device_memory_t (16 bytes each), out",
                 ],
                 values: &[],
@@ -1960,7 +1960,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure xen_mem_acquire_resource, 32 bytes",
+                    "structure struct xen_mem_acquire_resource, 32 bytes",
                     "target domain domid at 0, 2 bytes",
                     "pointer frame_list at 24: nr_frames of xen_pfn_t (8 bytes each), inout",
                 ],
@@ -1997,7 +1997,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
             layout: &[
                 "register 1: the address of as many structures as register 2 says",
                 "register 2: a number of elements",
-                "structure multicall_entry, 64 bytes",
+                "structure struct multicall_entry, 64 bytes",
             ],
             values: &[],
         }],
@@ -2088,7 +2088,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
             mechanism: "The old form of event_channel_op, number inside of the structure: the same operations by another door. Kernels fall back to it when the new form is ENOSYS. PV only.",
             note: "",
             head: "",
-            layout: &["register 1: the address of the structure", "structure evtchn_op, 28 bytes"],
+            layout: &["register 1: the address of the structure", "structure struct evtchn_op, 28 bytes"],
             values: &[],
         }],
     },
@@ -2147,7 +2147,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_extraversion, 16 bytes",
+                    "structure xen_extraversion_t, 16 bytes",
                 ],
                 values: &[],
             },
@@ -2176,7 +2176,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_compile_info, 144 bytes",
+                    "structure struct xen_compile_info, 144 bytes",
                 ],
                 values: &[],
             },
@@ -2205,7 +2205,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_capabilities_info, 1024 bytes",
+                    "structure xen_capabilities_info_t, 1024 bytes",
                 ],
                 values: &[],
             },
@@ -2234,7 +2234,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_changeset_info, 64 bytes",
+                    "structure xen_changeset_info_t, 64 bytes",
                 ],
                 values: &[],
             },
@@ -2263,7 +2263,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_platform_parameters, 8 bytes",
+                    "structure struct xen_platform_parameters, 8 bytes",
                 ],
                 values: &[],
             },
@@ -2292,7 +2292,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_feature_info, 8 bytes",
+                    "structure struct xen_feature_info, 8 bytes",
                 ],
                 values: &[],
             },
@@ -2346,7 +2346,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_domain_handle, 16 bytes",
+                    "structure xen_domain_handle_t, 16 bytes",
                 ],
                 values: &[],
             },
@@ -2375,7 +2375,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_commandline, 1024 bytes",
+                    "structure xen_commandline_t, 1024 bytes",
                 ],
                 values: &[],
             },
@@ -2404,7 +2404,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_build_id, 4 bytes",
+                    "structure struct xen_build_id, 4 bytes",
                     "followed by buf at 4: len of unsigned char (1 bytes each), out",
                 ],
                 values: &[],
@@ -2434,7 +2434,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_build_id, 4 bytes",
+                    "structure struct xen_build_id, 4 bytes",
                     "followed by buf at 4: len of unsigned char (1 bytes each), out",
                 ],
                 values: &[],
@@ -2464,7 +2464,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_build_id, 4 bytes",
+                    "structure struct xen_build_id, 4 bytes",
                     "followed by buf at 4: len of unsigned char (1 bytes each), out",
                 ],
                 values: &[],
@@ -2494,7 +2494,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_build_id, 4 bytes",
+                    "structure struct xen_build_id, 4 bytes",
                     "followed by buf at 4: len of unsigned char (1 bytes each), out",
                 ],
                 values: &[],
@@ -2524,7 +2524,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_build_id, 4 bytes",
+                    "structure struct xen_build_id, 4 bytes",
                     "followed by buf at 4: len of unsigned char (1 bytes each), out",
                 ],
                 values: &[],
@@ -2622,7 +2622,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
             mechanism: "The old form of physdev_op, number inside of the structure: the same operations by another door. Kernels fall back to it when the new form is ENOSYS. PV only.",
             note: "",
             head: "",
-            layout: &["register 1: the address of the structure", "structure physdev_op, 24 bytes"],
+            layout: &["register 1: the address of the structure", "structure struct physdev_op, 24 bytes"],
             values: &[],
         }],
     },
@@ -2657,7 +2657,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the operation",
                     "register 2: the address of as many structures as register 3 says",
                     "register 3: a number of elements",
-                    "structure gnttab_map_grant_ref, 32 bytes",
+                    "structure struct gnttab_map_grant_ref, 32 bytes",
                     "host_addr at 0, 8 bytes: an address, or the machine address of a page-table entry",
                 ],
                 values: &[],
@@ -2688,7 +2688,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the operation",
                     "register 2: the address of as many structures as register 3 says",
                     "register 3: a number of elements",
-                    "structure gnttab_unmap_grant_ref, 24 bytes",
+                    "structure struct gnttab_unmap_grant_ref, 24 bytes",
                     "host_addr at 0, 8 bytes: an address, or the machine address of a page-table entry",
                 ],
                 values: &[],
@@ -2719,7 +2719,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the operation",
                     "register 2: the address of as many structures as register 3 says",
                     "register 3: a number of elements",
-                    "structure gnttab_setup_table, 24 bytes",
+                    "structure struct gnttab_setup_table, 24 bytes",
                     "target domain dom at 0, 2 bytes",
                     "pointer frame_list at 16: nr_frames of xen_pfn_t (8 bytes each), out",
                 ],
@@ -2751,7 +2751,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the operation",
                     "register 2: the address of as many structures as register 3 says",
                     "register 3: a number of elements",
-                    "structure gnttab_dump_table, 4 bytes",
+                    "structure struct gnttab_dump_table, 4 bytes",
                 ],
                 values: &[],
             },
@@ -2781,7 +2781,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the operation",
                     "register 2: the address of as many structures as register 3 says",
                     "register 3: a number of elements",
-                    "structure gnttab_transfer, 24 bytes",
+                    "structure struct gnttab_transfer, 24 bytes",
                 ],
                 values: &[],
             },
@@ -2811,7 +2811,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the operation",
                     "register 2: the address of as many structures as register 3 says",
                     "register 3: a number of elements",
-                    "structure gnttab_copy, 40 bytes",
+                    "structure struct gnttab_copy, 40 bytes",
                     "another domain source.domid at 8, 2 bytes",
                     "another domain dest.domid at 24, 2 bytes",
                 ],
@@ -2843,7 +2843,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the operation",
                     "register 2: the address of as many structures as register 3 says",
                     "register 3: a number of elements",
-                    "structure gnttab_query_size, 16 bytes",
+                    "structure struct gnttab_query_size, 16 bytes",
                     "target domain dom at 0, 2 bytes",
                 ],
                 values: &[],
@@ -2874,7 +2874,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the operation",
                     "register 2: the address of as many structures as register 3 says",
                     "register 3: a number of elements",
-                    "structure gnttab_unmap_and_replace, 24 bytes",
+                    "structure struct gnttab_unmap_and_replace, 24 bytes",
                     "host_addr at 0, 8 bytes: an address",
                     "new_addr at 8, 8 bytes: an address",
                 ],
@@ -2906,7 +2906,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the operation",
                     "register 2: the address of as many structures as register 3 says",
                     "register 3: a number of elements",
-                    "structure gnttab_set_version, 4 bytes",
+                    "structure struct gnttab_set_version, 4 bytes",
                 ],
                 values: &[],
             },
@@ -2936,7 +2936,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the operation",
                     "register 2: the address of as many structures as register 3 says",
                     "register 3: a number of elements",
-                    "structure gnttab_get_status_frames, 16 bytes",
+                    "structure struct gnttab_get_status_frames, 16 bytes",
                     "target domain dom at 4, 2 bytes",
                     "pointer frame_list at 8: nr_frames of uint64_t (8 bytes each), out",
                 ],
@@ -2968,7 +2968,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the operation",
                     "register 2: the address of as many structures as register 3 says",
                     "register 3: a number of elements",
-                    "structure gnttab_get_version, 8 bytes",
+                    "structure struct gnttab_get_version, 8 bytes",
                     "target domain dom at 0, 2 bytes",
                 ],
                 values: &[],
@@ -2999,7 +2999,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the operation",
                     "register 2: the address of as many structures as register 3 says",
                     "register 3: a number of elements",
-                    "structure gnttab_swap_grant_ref, 12 bytes",
+                    "structure struct gnttab_swap_grant_ref, 12 bytes",
                 ],
                 values: &[],
             },
@@ -3029,7 +3029,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the operation",
                     "register 2: the address of as many structures as register 3 says",
                     "register 3: a number of elements",
-                    "structure gnttab_cache_flush, 16 bytes",
+                    "structure struct gnttab_cache_flush, 16 bytes",
                 ],
                 values: &[],
             },
@@ -3188,7 +3188,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the operation",
                     "register 2: a number",
                     "register 3: the address of the structure",
-                    "structure vcpu_guest_context, 5168 bytes",
+                    "structure struct vcpu_guest_context, 5168 bytes",
                 ],
                 values: &[],
             },
@@ -3293,7 +3293,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the operation",
                     "register 2: a number",
                     "register 3: the address of the structure",
-                    "structure vcpu_runstate_info, 48 bytes",
+                    "structure struct vcpu_runstate_info, 48 bytes",
                 ],
                 values: &[],
             },
@@ -3323,7 +3323,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the operation",
                     "register 2: a number",
                     "register 3: the address of the structure",
-                    "structure vcpu_register_runstate_memory_area, 8 bytes",
+                    "structure struct vcpu_register_runstate_memory_area, 8 bytes",
                     "pointer addr.h at 0: 1 of vcpu_runstate_info_t (48 bytes each), retained",
                 ],
                 values: &[],
@@ -3354,7 +3354,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the operation",
                     "register 2: a number",
                     "register 3: the address of the structure",
-                    "structure vcpu_set_periodic_timer, 8 bytes",
+                    "structure struct vcpu_set_periodic_timer, 8 bytes",
                 ],
                 values: &[],
             },
@@ -3409,7 +3409,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the operation",
                     "register 2: a number",
                     "register 3: the address of the structure",
-                    "structure vcpu_set_singleshot_timer, 16 bytes",
+                    "structure struct vcpu_set_singleshot_timer, 16 bytes",
                 ],
                 values: &[],
             },
@@ -3464,7 +3464,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the operation",
                     "register 2: a number",
                     "register 3: the address of the structure",
-                    "structure vcpu_register_vcpu_info, 16 bytes",
+                    "structure struct vcpu_register_vcpu_info, 16 bytes",
                     "mfn at 0, 8 bytes: a frame that Xen goes on writing to",
                 ],
                 values: &[],
@@ -3520,7 +3520,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the operation",
                     "register 2: a number",
                     "register 3: the address of the structure",
-                    "structure vcpu_get_physid, 8 bytes",
+                    "structure struct vcpu_get_physid, 8 bytes",
                 ],
                 values: &[],
             },
@@ -3550,7 +3550,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the operation",
                     "register 2: a number",
                     "register 3: the address of the structure",
-                    "structure vcpu_register_time_memory_area, 8 bytes",
+                    "structure struct vcpu_register_time_memory_area, 8 bytes",
                     "pointer addr.h at 0: 1 of vcpu_time_info_t (32 bytes each), retained",
                 ],
                 values: &[],
@@ -3581,7 +3581,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the operation",
                     "register 2: a number",
                     "register 3: the address of the structure",
-                    "structure vcpu_register_runstate_memory_area, 8 bytes",
+                    "structure struct vcpu_register_runstate_memory_area, 8 bytes",
                     "addr.p at 0, 8 bytes: an address that Xen goes on writing to",
                 ],
                 values: &[],
@@ -3612,7 +3612,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the operation",
                     "register 2: a number",
                     "register 3: the address of the structure",
-                    "structure vcpu_register_time_memory_area, 8 bytes",
+                    "structure struct vcpu_register_time_memory_area, 8 bytes",
                     "addr.p at 0, 8 bytes: an address that Xen goes on writing to",
                 ],
                 values: &[],
@@ -3681,7 +3681,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 2: a number of elements",
                     "register 3: the address of 1 of unsigned int (4 bytes each), out",
                     "register 4: the target domain",
-                    "structure mmuext_op, 24 bytes",
+                    "structure struct mmuext_op, 24 bytes",
                     "target domain in register 4",
                 ],
                 values: &[],
@@ -3713,7 +3713,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 2: a number of elements",
                     "register 3: the address of 1 of unsigned int (4 bytes each), out",
                     "register 4: the target domain",
-                    "structure mmuext_op, 24 bytes",
+                    "structure struct mmuext_op, 24 bytes",
                     "target domain in register 4",
                 ],
                 values: &[],
@@ -3745,7 +3745,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 2: a number of elements",
                     "register 3: the address of 1 of unsigned int (4 bytes each), out",
                     "register 4: the target domain",
-                    "structure mmuext_op, 24 bytes",
+                    "structure struct mmuext_op, 24 bytes",
                     "target domain in register 4",
                 ],
                 values: &[],
@@ -3777,7 +3777,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 2: a number of elements",
                     "register 3: the address of 1 of unsigned int (4 bytes each), out",
                     "register 4: the target domain",
-                    "structure mmuext_op, 24 bytes",
+                    "structure struct mmuext_op, 24 bytes",
                     "target domain in register 4",
                 ],
                 values: &[],
@@ -3809,7 +3809,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 2: a number of elements",
                     "register 3: the address of 1 of unsigned int (4 bytes each), out",
                     "register 4: the target domain",
-                    "structure mmuext_op, 24 bytes",
+                    "structure struct mmuext_op, 24 bytes",
                     "target domain in register 4",
                 ],
                 values: &[],
@@ -3841,7 +3841,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 2: a number of elements",
                     "register 3: the address of 1 of unsigned int (4 bytes each), out",
                     "register 4: the target domain",
-                    "structure mmuext_op, 24 bytes",
+                    "structure struct mmuext_op, 24 bytes",
                 ],
                 values: &[],
             },
@@ -3872,7 +3872,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 2: a number of elements",
                     "register 3: the address of 1 of unsigned int (4 bytes each), out",
                     "register 4: the target domain",
-                    "structure mmuext_op, 24 bytes",
+                    "structure struct mmuext_op, 24 bytes",
                 ],
                 values: &[],
             },
@@ -3903,7 +3903,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 2: a number of elements",
                     "register 3: the address of 1 of unsigned int (4 bytes each), out",
                     "register 4: the target domain",
-                    "structure mmuext_op, 24 bytes",
+                    "structure struct mmuext_op, 24 bytes",
                 ],
                 values: &[],
             },
@@ -3934,7 +3934,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 2: a number of elements",
                     "register 3: the address of 1 of unsigned int (4 bytes each), out",
                     "register 4: the target domain",
-                    "structure mmuext_op, 24 bytes",
+                    "structure struct mmuext_op, 24 bytes",
                     "pointer arg2.vcpumask at 16: a bit for each virtual processor of the caller of void (1 bytes each), in",
                 ],
                 values: &[],
@@ -3966,7 +3966,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 2: a number of elements",
                     "register 3: the address of 1 of unsigned int (4 bytes each), out",
                     "register 4: the target domain",
-                    "structure mmuext_op, 24 bytes",
+                    "structure struct mmuext_op, 24 bytes",
                     "pointer arg2.vcpumask at 16: a bit for each virtual processor of the caller of void (1 bytes each), in",
                 ],
                 values: &[],
@@ -3998,7 +3998,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 2: a number of elements",
                     "register 3: the address of 1 of unsigned int (4 bytes each), out",
                     "register 4: the target domain",
-                    "structure mmuext_op, 24 bytes",
+                    "structure struct mmuext_op, 24 bytes",
                 ],
                 values: &[],
             },
@@ -4029,7 +4029,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 2: a number of elements",
                     "register 3: the address of 1 of unsigned int (4 bytes each), out",
                     "register 4: the target domain",
-                    "structure mmuext_op, 24 bytes",
+                    "structure struct mmuext_op, 24 bytes",
                 ],
                 values: &[],
             },
@@ -4060,7 +4060,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 2: a number of elements",
                     "register 3: the address of 1 of unsigned int (4 bytes each), out",
                     "register 4: the target domain",
-                    "structure mmuext_op, 24 bytes",
+                    "structure struct mmuext_op, 24 bytes",
                 ],
                 values: &[],
             },
@@ -4091,7 +4091,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 2: a number of elements",
                     "register 3: the address of 1 of unsigned int (4 bytes each), out",
                     "register 4: the target domain",
-                    "structure mmuext_op, 24 bytes",
+                    "structure struct mmuext_op, 24 bytes",
                 ],
                 values: &[],
             },
@@ -4122,7 +4122,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 2: a number of elements",
                     "register 3: the address of 1 of unsigned int (4 bytes each), out",
                     "register 4: the target domain",
-                    "structure mmuext_op, 24 bytes",
+                    "structure struct mmuext_op, 24 bytes",
                 ],
                 values: &[],
             },
@@ -4153,7 +4153,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 2: a number of elements",
                     "register 3: the address of 1 of unsigned int (4 bytes each), out",
                     "register 4: the target domain",
-                    "structure mmuext_op, 24 bytes",
+                    "structure struct mmuext_op, 24 bytes",
                 ],
                 values: &[],
             },
@@ -4184,7 +4184,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 2: a number of elements",
                     "register 3: the address of 1 of unsigned int (4 bytes each), out",
                     "register 4: the target domain",
-                    "structure mmuext_op, 24 bytes",
+                    "structure struct mmuext_op, 24 bytes",
                 ],
                 values: &[],
             },
@@ -4215,7 +4215,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 2: a number of elements",
                     "register 3: the address of 1 of unsigned int (4 bytes each), out",
                     "register 4: the target domain",
-                    "structure mmuext_op, 24 bytes",
+                    "structure struct mmuext_op, 24 bytes",
                 ],
                 values: &[],
             },
@@ -4246,7 +4246,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 2: a number of elements",
                     "register 3: the address of 1 of unsigned int (4 bytes each), out",
                     "register 4: the target domain",
-                    "structure mmuext_op, 24 bytes",
+                    "structure struct mmuext_op, 24 bytes",
                 ],
                 values: &[],
             },
@@ -4277,7 +4277,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 2: a number of elements",
                     "register 3: the address of 1 of unsigned int (4 bytes each), out",
                     "register 4: the target domain",
-                    "structure mmuext_op, 24 bytes",
+                    "structure struct mmuext_op, 24 bytes",
                 ],
                 values: &[],
             },
@@ -4312,7 +4312,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_flask_op, 40 bytes",
+                    "structure struct xen_flask_op, 40 bytes",
                     "payload u.load at 8, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                     "pointer u.load.buffer at 8: u.load.size of char (1 bytes each), in",
@@ -4343,7 +4343,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_flask_op, 40 bytes",
+                    "structure struct xen_flask_op, 40 bytes",
                     "version interface_version at 4, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                 ],
                 values: &[],
@@ -4372,7 +4372,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_flask_op, 40 bytes",
+                    "structure struct xen_flask_op, 40 bytes",
                     "payload u.enforce at 8, 4 bytes",
                     "version interface_version at 4, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                 ],
@@ -4402,7 +4402,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_flask_op, 40 bytes",
+                    "structure struct xen_flask_op, 40 bytes",
                     "payload u.sid_context at 8, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                     "pointer u.sid_context.context at 16: u.sid_context.size of char (1 bytes each), in",
@@ -4433,7 +4433,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_flask_op, 40 bytes",
+                    "structure struct xen_flask_op, 40 bytes",
                     "payload u.sid_context at 8, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                     "pointer u.sid_context.context at 16: u.sid_context.size of char (1 bytes each), out",
@@ -4464,7 +4464,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_flask_op, 40 bytes",
+                    "structure struct xen_flask_op, 40 bytes",
                     "payload u.access at 8, 32 bytes",
                     "version interface_version at 4, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                 ],
@@ -4494,7 +4494,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_flask_op, 40 bytes",
+                    "structure struct xen_flask_op, 40 bytes",
                     "payload u.transition at 8, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                 ],
@@ -4524,7 +4524,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_flask_op, 40 bytes",
+                    "structure struct xen_flask_op, 40 bytes",
                     "payload u.transition at 8, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                 ],
@@ -4554,7 +4554,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_flask_op, 40 bytes",
+                    "structure struct xen_flask_op, 40 bytes",
                     "version interface_version at 4, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                 ],
                 values: &[],
@@ -4583,7 +4583,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_flask_op, 40 bytes",
+                    "structure struct xen_flask_op, 40 bytes",
                     "version interface_version at 4, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                 ],
                 values: &[],
@@ -4612,7 +4612,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_flask_op, 40 bytes",
+                    "structure struct xen_flask_op, 40 bytes",
                     "payload u.boolean at 8, 24 bytes",
                     "version interface_version at 4, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                     "pointer u.boolean.name at 24: u.boolean.size of char (1 bytes each), inout",
@@ -4643,7 +4643,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_flask_op, 40 bytes",
+                    "structure struct xen_flask_op, 40 bytes",
                     "payload u.boolean at 8, 24 bytes",
                     "version interface_version at 4, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                     "pointer u.boolean.name at 24: u.boolean.size of char (1 bytes each), inout",
@@ -4674,7 +4674,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_flask_op, 40 bytes",
+                    "structure struct xen_flask_op, 40 bytes",
                     "version interface_version at 4, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                 ],
                 values: &[],
@@ -4703,7 +4703,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_flask_op, 40 bytes",
+                    "structure struct xen_flask_op, 40 bytes",
                     "version interface_version at 4, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                 ],
                 values: &[],
@@ -4732,7 +4732,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_flask_op, 40 bytes",
+                    "structure struct xen_flask_op, 40 bytes",
                     "version interface_version at 4, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                 ],
                 values: &[],
@@ -4761,7 +4761,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_flask_op, 40 bytes",
+                    "structure struct xen_flask_op, 40 bytes",
                     "version interface_version at 4, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                 ],
                 values: &[],
@@ -4790,7 +4790,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_flask_op, 40 bytes",
+                    "structure struct xen_flask_op, 40 bytes",
                     "payload u.setavc_threshold at 8, 4 bytes",
                     "version interface_version at 4, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                 ],
@@ -4820,7 +4820,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_flask_op, 40 bytes",
+                    "structure struct xen_flask_op, 40 bytes",
                     "payload u.hash_stats at 8, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                 ],
@@ -4850,7 +4850,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_flask_op, 40 bytes",
+                    "structure struct xen_flask_op, 40 bytes",
                     "payload u.cache_stats at 8, 28 bytes",
                     "version interface_version at 4, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                 ],
@@ -4880,7 +4880,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_flask_op, 40 bytes",
+                    "structure struct xen_flask_op, 40 bytes",
                     "payload u.transition at 8, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                 ],
@@ -4910,7 +4910,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_flask_op, 40 bytes",
+                    "structure struct xen_flask_op, 40 bytes",
                     "payload u.ocontext at 8, 24 bytes",
                     "version interface_version at 4, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                 ],
@@ -4940,7 +4940,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_flask_op, 40 bytes",
+                    "structure struct xen_flask_op, 40 bytes",
                     "payload u.ocontext at 8, 24 bytes",
                     "version interface_version at 4, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                 ],
@@ -4970,7 +4970,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_flask_op, 40 bytes",
+                    "structure struct xen_flask_op, 40 bytes",
                     "payload u.peersid at 8, 8 bytes",
                     "version interface_version at 4, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                 ],
@@ -5000,7 +5000,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_flask_op, 40 bytes",
+                    "structure struct xen_flask_op, 40 bytes",
                     "payload u.relabel at 8, 8 bytes",
                     "version interface_version at 4, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                     "target domain u.relabel.domid at 8, 4 bytes",
@@ -5031,7 +5031,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_flask_op, 40 bytes",
+                    "structure struct xen_flask_op, 40 bytes",
                     "payload u.devicetree_label at 8, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                     "pointer u.devicetree_label.path at 16: u.devicetree_label.length of char (1 bytes each), in",
@@ -5070,7 +5070,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xennmi_callback, 16 bytes",
+                    "structure struct xennmi_callback, 16 bytes",
                 ],
                 values: &[],
             },
@@ -5181,7 +5181,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure sched_shutdown, 4 bytes",
+                    "structure struct sched_shutdown, 4 bytes",
                 ],
                 values: &[],
             },
@@ -5210,7 +5210,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure sched_poll, 24 bytes",
+                    "structure struct sched_poll, 24 bytes",
                     "pointer ports at 0: nr_ports of evtchn_port_t (4 bytes each), in",
                 ],
                 values: &[],
@@ -5240,7 +5240,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure sched_remote_shutdown, 8 bytes",
+                    "structure struct sched_remote_shutdown, 8 bytes",
                     "target domain domain_id at 0, 2 bytes",
                 ],
                 values: &[],
@@ -5270,7 +5270,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure sched_shutdown, 4 bytes",
+                    "structure struct sched_shutdown, 4 bytes",
                 ],
                 values: &[],
             },
@@ -5299,7 +5299,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure sched_watchdog, 8 bytes",
+                    "structure struct sched_watchdog, 8 bytes",
                 ],
                 values: &[],
             },
@@ -5328,7 +5328,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure sched_pin_override, 4 bytes",
+                    "structure struct sched_pin_override, 4 bytes",
                 ],
                 values: &[],
             },
@@ -5364,7 +5364,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure callback_register, 16 bytes",
+                    "structure struct callback_register, 16 bytes",
                 ],
                 values: &[],
             },
@@ -5393,7 +5393,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure callback_unregister, 4 bytes",
+                    "structure struct callback_unregister, 4 bytes",
                 ],
                 values: &[],
             },
@@ -5940,7 +5940,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure evtchn_bind_interdomain, 12 bytes",
+                    "structure struct evtchn_bind_interdomain, 12 bytes",
                     "another domain remote_dom at 0, 2 bytes",
                 ],
                 values: &[],
@@ -5970,7 +5970,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure evtchn_bind_virq, 12 bytes",
+                    "structure struct evtchn_bind_virq, 12 bytes",
                 ],
                 values: &[],
             },
@@ -5999,7 +5999,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure evtchn_bind_pirq, 12 bytes",
+                    "structure struct evtchn_bind_pirq, 12 bytes",
                 ],
                 values: &[],
             },
@@ -6028,7 +6028,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure evtchn_close, 4 bytes",
+                    "structure struct evtchn_close, 4 bytes",
                 ],
                 values: &[],
             },
@@ -6057,7 +6057,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure evtchn_send, 4 bytes",
+                    "structure struct evtchn_send, 4 bytes",
                 ],
                 values: &[],
             },
@@ -6086,7 +6086,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure evtchn_status, 24 bytes",
+                    "structure struct evtchn_status, 24 bytes",
                     "target domain dom at 0, 2 bytes",
                 ],
                 values: &[],
@@ -6116,7 +6116,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure evtchn_alloc_unbound, 8 bytes",
+                    "structure struct evtchn_alloc_unbound, 8 bytes",
                     "target domain dom at 0, 2 bytes",
                     "another domain remote_dom at 2, 2 bytes",
                 ],
@@ -6147,7 +6147,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure evtchn_bind_ipi, 8 bytes",
+                    "structure struct evtchn_bind_ipi, 8 bytes",
                 ],
                 values: &[],
             },
@@ -6176,7 +6176,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure evtchn_bind_vcpu, 8 bytes",
+                    "structure struct evtchn_bind_vcpu, 8 bytes",
                 ],
                 values: &[],
             },
@@ -6205,7 +6205,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure evtchn_unmask, 4 bytes",
+                    "structure struct evtchn_unmask, 4 bytes",
                 ],
                 values: &[],
             },
@@ -6234,7 +6234,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure evtchn_reset, 2 bytes",
+                    "structure struct evtchn_reset, 2 bytes",
                     "target domain dom at 0, 2 bytes",
                 ],
                 values: &[],
@@ -6264,7 +6264,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure evtchn_init_control, 24 bytes",
+                    "structure struct evtchn_init_control, 24 bytes",
                 ],
                 values: &[],
             },
@@ -6293,7 +6293,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure evtchn_expand_array, 8 bytes",
+                    "structure struct evtchn_expand_array, 8 bytes",
                 ],
                 values: &[],
             },
@@ -6322,7 +6322,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure evtchn_set_priority, 8 bytes",
+                    "structure struct evtchn_set_priority, 8 bytes",
                 ],
                 values: &[],
             },
@@ -6351,7 +6351,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure evtchn_reset, 2 bytes",
+                    "structure struct evtchn_reset, 2 bytes",
                     "target domain dom at 0, 2 bytes",
                 ],
                 values: &[],
@@ -6413,7 +6413,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure physdev_irq_status_query, 8 bytes",
+                    "structure struct physdev_irq_status_query, 8 bytes",
                 ],
                 values: &[],
             },
@@ -6442,7 +6442,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure physdev_set_iopl, 4 bytes",
+                    "structure struct physdev_set_iopl, 4 bytes",
                 ],
                 values: &[],
             },
@@ -6471,7 +6471,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure physdev_set_iobitmap, 16 bytes",
+                    "structure struct physdev_set_iobitmap, 16 bytes",
                     "pointer bitmap at 0: nr_ports bits of uint8_t (1 bytes each), retained",
                 ],
                 values: &[],
@@ -6501,7 +6501,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure physdev_apic, 16 bytes",
+                    "structure struct physdev_apic, 16 bytes",
                 ],
                 values: &[],
             },
@@ -6530,7 +6530,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure physdev_apic, 16 bytes",
+                    "structure struct physdev_apic, 16 bytes",
                 ],
                 values: &[],
             },
@@ -6559,7 +6559,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure physdev_irq, 8 bytes",
+                    "structure struct physdev_irq, 8 bytes",
                 ],
                 values: &[],
             },
@@ -6588,7 +6588,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure physdev_irq, 8 bytes",
+                    "structure struct physdev_irq, 8 bytes",
                 ],
                 values: &[],
             },
@@ -6617,7 +6617,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure physdev_eoi, 4 bytes",
+                    "structure struct physdev_eoi, 4 bytes",
                 ],
                 values: &[],
             },
@@ -6646,7 +6646,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure physdev_map_pirq, 40 bytes",
+                    "structure struct physdev_map_pirq, 40 bytes",
                     "target domain domid at 0, 2 bytes",
                 ],
                 values: &[],
@@ -6676,7 +6676,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure physdev_unmap_pirq, 8 bytes",
+                    "structure struct physdev_unmap_pirq, 8 bytes",
                     "target domain domid at 0, 2 bytes",
                 ],
                 values: &[],
@@ -6706,7 +6706,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure physdev_manage_pci, 2 bytes",
+                    "structure struct physdev_manage_pci, 2 bytes",
                 ],
                 values: &[],
             },
@@ -6735,7 +6735,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure physdev_manage_pci, 2 bytes",
+                    "structure struct physdev_manage_pci, 2 bytes",
                 ],
                 values: &[],
             },
@@ -6764,7 +6764,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure physdev_pirq_eoi_gmfn, 8 bytes",
+                    "structure struct physdev_pirq_eoi_gmfn, 8 bytes",
                 ],
                 values: &[],
             },
@@ -6793,7 +6793,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure physdev_restore_msi, 2 bytes",
+                    "structure struct physdev_restore_msi, 2 bytes",
                 ],
                 values: &[],
             },
@@ -6822,7 +6822,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure physdev_manage_pci_ext, 16 bytes",
+                    "structure struct physdev_manage_pci_ext, 16 bytes",
                 ],
                 values: &[],
             },
@@ -6851,7 +6851,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure physdev_setup_gsi, 8 bytes",
+                    "structure struct physdev_setup_gsi, 8 bytes",
                 ],
                 values: &[],
             },
@@ -6880,7 +6880,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure physdev_get_free_pirq, 8 bytes",
+                    "structure struct physdev_get_free_pirq, 8 bytes",
                 ],
                 values: &[],
             },
@@ -6911,7 +6911,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure physdev_pci_mmcfg_reserved, 16 bytes",
+                    "structure struct physdev_pci_mmcfg_reserved, 16 bytes",
                 ],
                 values: &[],
             },
@@ -6940,7 +6940,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure physdev_pci_device_add, 12 bytes",
+                    "structure struct physdev_pci_device_add, 12 bytes",
                     "followed by optarr at 12: 1 of uint32_t (4 bytes each), in, if flags & 0x4 is 4",
                 ],
                 values: &[],
@@ -6970,7 +6970,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure physdev_pci_device, 4 bytes",
+                    "structure struct physdev_pci_device, 4 bytes",
                 ],
                 values: &[],
             },
@@ -6999,7 +6999,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure physdev_pci_device, 4 bytes",
+                    "structure struct physdev_pci_device, 4 bytes",
                 ],
                 values: &[],
             },
@@ -7028,7 +7028,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure physdev_pirq_eoi_gmfn, 8 bytes",
+                    "structure struct physdev_pirq_eoi_gmfn, 8 bytes",
                 ],
                 values: &[],
             },
@@ -7057,7 +7057,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure physdev_dbgp_op, 6 bytes",
+                    "structure struct physdev_dbgp_op, 6 bytes",
                 ],
                 values: &[],
             },
@@ -7086,7 +7086,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure physdev_pci_device, 4 bytes",
+                    "structure struct physdev_pci_device, 4 bytes",
                 ],
                 values: &[],
             },
@@ -7115,7 +7115,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure physdev_pci_device, 4 bytes",
+                    "structure struct physdev_pci_device, 4 bytes",
                 ],
                 values: &[],
             },
@@ -7144,7 +7144,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure pci_device_reset, 8 bytes",
+                    "structure struct pci_device_reset, 8 bytes",
                 ],
                 values: &[],
             },
@@ -7180,7 +7180,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_hvm_param, 16 bytes",
+                    "structure struct xen_hvm_param, 16 bytes",
                     "target domain domid at 0, 2 bytes",
                 ],
                 values: &[],
@@ -7210,7 +7210,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_hvm_param, 16 bytes",
+                    "structure struct xen_hvm_param, 16 bytes",
                     "target domain domid at 0, 2 bytes",
                 ],
                 values: &[],
@@ -7340,7 +7340,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_hvm_pagetable_dying, 16 bytes",
+                    "structure struct xen_hvm_pagetable_dying, 16 bytes",
                 ],
                 values: &[],
             },
@@ -7369,7 +7369,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_hvm_get_time, 8 bytes",
+                    "structure struct xen_hvm_get_time, 8 bytes",
                 ],
                 values: &[],
             },
@@ -7398,7 +7398,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_hvm_xentrace, 32 bytes",
+                    "structure struct xen_hvm_xentrace, 32 bytes",
                 ],
                 values: &[],
             },
@@ -7477,7 +7477,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_hvm_get_mem_type, 16 bytes",
+                    "structure struct xen_hvm_get_mem_type, 16 bytes",
                     "target domain domid at 0, 2 bytes",
                 ],
                 values: &[],
@@ -7507,7 +7507,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_hvm_evtchn_upcall_vector, 8 bytes",
+                    "structure struct xen_hvm_evtchn_upcall_vector, 8 bytes",
                 ],
                 values: &[],
             },
@@ -7561,7 +7561,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_hvm_altp2m_op, 80 bytes",
+                    "structure struct xen_hvm_altp2m_op, 80 bytes",
                     "payload u.domain_state at 16, 1 bytes",
                     "version version at 0, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                     "selector cmd at 4, 4 bytes",
@@ -7594,7 +7594,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_hvm_altp2m_op, 80 bytes",
+                    "structure struct xen_hvm_altp2m_op, 80 bytes",
                     "payload u.domain_state at 16, 1 bytes",
                     "version version at 0, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                     "selector cmd at 4, 4 bytes",
@@ -7627,7 +7627,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_hvm_altp2m_op, 80 bytes",
+                    "structure struct xen_hvm_altp2m_op, 80 bytes",
                     "payload u.enable_notify at 16, 16 bytes",
                     "version version at 0, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                     "selector cmd at 4, 4 bytes",
@@ -7660,7 +7660,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_hvm_altp2m_op, 80 bytes",
+                    "structure struct xen_hvm_altp2m_op, 80 bytes",
                     "payload u.view at 16, 4 bytes",
                     "version version at 0, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                     "selector cmd at 4, 4 bytes",
@@ -7693,7 +7693,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_hvm_altp2m_op, 80 bytes",
+                    "structure struct xen_hvm_altp2m_op, 80 bytes",
                     "payload u.view at 16, 4 bytes",
                     "version version at 0, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                     "selector cmd at 4, 4 bytes",
@@ -7726,7 +7726,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_hvm_altp2m_op, 80 bytes",
+                    "structure struct xen_hvm_altp2m_op, 80 bytes",
                     "payload u.view at 16, 4 bytes",
                     "version version at 0, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                     "selector cmd at 4, 4 bytes",
@@ -7759,7 +7759,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_hvm_altp2m_op, 80 bytes",
+                    "structure struct xen_hvm_altp2m_op, 80 bytes",
                     "payload u.mem_access at 16, 16 bytes",
                     "version version at 0, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                     "selector cmd at 4, 4 bytes",
@@ -7792,7 +7792,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_hvm_altp2m_op, 80 bytes",
+                    "structure struct xen_hvm_altp2m_op, 80 bytes",
                     "payload u.change_gfn at 16, 24 bytes",
                     "version version at 0, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                     "selector cmd at 4, 4 bytes",
@@ -7825,7 +7825,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_hvm_altp2m_op, 80 bytes",
+                    "structure struct xen_hvm_altp2m_op, 80 bytes",
                     "payload u.set_mem_access_multi at 16, 32 bytes",
                     "version version at 0, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                     "selector cmd at 4, 4 bytes",
@@ -7860,7 +7860,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_hvm_altp2m_op, 80 bytes",
+                    "structure struct xen_hvm_altp2m_op, 80 bytes",
                     "payload u.suppress_ve at 16, 16 bytes",
                     "version version at 0, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                     "selector cmd at 4, 4 bytes",
@@ -7893,7 +7893,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_hvm_altp2m_op, 80 bytes",
+                    "structure struct xen_hvm_altp2m_op, 80 bytes",
                     "payload u.suppress_ve at 16, 16 bytes",
                     "version version at 0, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                     "selector cmd at 4, 4 bytes",
@@ -7926,7 +7926,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_hvm_altp2m_op, 80 bytes",
+                    "structure struct xen_hvm_altp2m_op, 80 bytes",
                     "payload u.mem_access at 16, 16 bytes",
                     "version version at 0, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                     "selector cmd at 4, 4 bytes",
@@ -7959,7 +7959,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_hvm_altp2m_op, 80 bytes",
+                    "structure struct xen_hvm_altp2m_op, 80 bytes",
                     "payload u.disable_notify at 16, 4 bytes",
                     "version version at 0, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                     "selector cmd at 4, 4 bytes",
@@ -7992,7 +7992,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_hvm_altp2m_op, 80 bytes",
+                    "structure struct xen_hvm_altp2m_op, 80 bytes",
                     "payload u.get_vcpu_p2m_idx at 16, 8 bytes",
                     "version version at 0, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                     "selector cmd at 4, 4 bytes",
@@ -8025,7 +8025,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_hvm_altp2m_op, 80 bytes",
+                    "structure struct xen_hvm_altp2m_op, 80 bytes",
                     "payload u.suppress_ve_multi at 16, 32 bytes",
                     "version version at 0, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                     "selector cmd at 4, 4 bytes",
@@ -8058,7 +8058,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_hvm_altp2m_op, 80 bytes",
+                    "structure struct xen_hvm_altp2m_op, 80 bytes",
                     "payload u.set_visibility at 16, 4 bytes",
                     "version version at 0, 4 bytes: 0x1 in 4.17, 0x1 in 4.20, 0x1 in HEAD",
                     "selector cmd at 4, 4 bytes",
@@ -8097,7 +8097,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_sysctl, 136 bytes",
+                    "structure struct xen_sysctl, 136 bytes",
                     "payload u.readconsole at 8, 24 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x15 in 4.20, 0x16 in HEAD",
                     "pointer u.readconsole.buffer at 16: u.readconsole.count of char (1 bytes each), out",
@@ -8128,7 +8128,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_sysctl, 136 bytes",
+                    "structure struct xen_sysctl, 136 bytes",
                     "payload u.tbuf_op at 8, 48 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x15 in 4.20, 0x16 in HEAD",
                     "pointer u.tbuf_op.cpu_mask.bitmap at 16: u.tbuf_op.cpu_mask.nr_bits bits of uint8_t (1 bytes each), in, if u.tbuf_op.cmd is 1",
@@ -8159,7 +8159,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_sysctl, 136 bytes",
+                    "structure struct xen_sysctl, 136 bytes",
                     "payload u.physinfo at 8, 112 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x15 in 4.20, 0x16 in HEAD",
                 ],
@@ -8189,7 +8189,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_sysctl, 136 bytes",
+                    "structure struct xen_sysctl, 136 bytes",
                     "payload u.sched_id at 8, 4 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x15 in 4.20, 0x16 in HEAD",
                 ],
@@ -8219,7 +8219,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_sysctl, 136 bytes",
+                    "structure struct xen_sysctl, 136 bytes",
                     "payload u.perfc_op at 8, 32 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x15 in 4.20, 0x16 in HEAD",
                     "pointer u.perfc_op.desc at 24: as many counters as Xen was built with of xen_sysctl_perfc_desc_t (84 bytes each), out, if u.perfc_op.cmd is 2",
@@ -8260,7 +8260,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_sysctl, 136 bytes",
+                    "structure struct xen_sysctl, 136 bytes",
                     "payload u.getdomaininfolist at 8, 24 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x15 in 4.20, 0x16 in HEAD",
                     "pointer u.getdomaininfolist.buffer at 16: u.getdomaininfolist.max_domains of xen_domctl_getdomaininfo_t (112 bytes each), out",
@@ -8291,7 +8291,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_sysctl, 136 bytes",
+                    "structure struct xen_sysctl, 136 bytes",
                     "payload u.debug_keys at 8, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x15 in 4.20, 0x16 in HEAD",
                     "pointer u.debug_keys.keys at 8: u.debug_keys.nr_keys of char (1 bytes each), in",
@@ -8322,7 +8322,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_sysctl, 136 bytes",
+                    "structure struct xen_sysctl, 136 bytes",
                     "payload u.getcpuinfo at 8, 24 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x15 in 4.20, 0x16 in HEAD",
                     "pointer u.getcpuinfo.info at 16: u.getcpuinfo.max_cpus of xen_sysctl_cpuinfo_t (8 bytes each), out",
@@ -8353,7 +8353,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_sysctl, 136 bytes",
+                    "structure struct xen_sysctl, 136 bytes",
                     "payload u.availheap at 8, 24 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x15 in 4.20, 0x16 in HEAD",
                 ],
@@ -8383,7 +8383,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_sysctl, 136 bytes",
+                    "structure struct xen_sysctl, 136 bytes",
                     "payload u.get_pmstat at 8, 64 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x15 in 4.20, 0x16 in HEAD",
                     "pointer u.get_pmstat.u.getpx.trans_pt at 24: u.get_pmstat.u.getpx.total squared of uint64_t (8 bytes each), out, if u.get_pmstat.type is 18",
@@ -8419,7 +8419,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_sysctl, 136 bytes",
+                    "structure struct xen_sysctl, 136 bytes",
                     "payload u.cpu_hotplug at 8, 8 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x15 in 4.20, 0x16 in HEAD",
                 ],
@@ -8455,12 +8455,12 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "get_para union flattened, new GET_CPUFREQ_CPPC(0x16)->get_cppc; sysctl version 0x16",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_sysctl, 136 bytes",
+                    "structure struct xen_sysctl, 136 bytes",
                     "payload u.pm_op at 8, 128 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x15 in 4.20, 0x16 in HEAD",
                     "pointer u.pm_op.u.get_para.affected_cpus at 32: u.pm_op.u.get_para.cpu_num of uint32_t (4 bytes each), out, if u.pm_op.cmd is 17",
                     "pointer u.pm_op.u.get_para.scaling_available_frequencies at 40: u.pm_op.u.get_para.freq_num of uint32_t (4 bytes each), out, if u.pm_op.cmd is 17",
-                    "pointer u.pm_op.u.get_para.scaling_available_governors at 48: u.pm_op.u.get_para.gov_num of char (16 bytes each), out, if u.pm_op.cmd is 17",
+                    "pointer u.pm_op.u.get_para.scaling_available_governors at 48: u.pm_op.u.get_para.gov_num of char[16] (16 bytes each), out, if u.pm_op.cmd is 17",
                 ],
                 values: &[],
             },
@@ -8490,7 +8490,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_sysctl, 136 bytes",
+                    "structure struct xen_sysctl, 136 bytes",
                     "payload u.page_offline at 8, 24 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x15 in 4.20, 0x16 in HEAD",
                     "pointer u.page_offline.status at 24: u.page_offline.end - u.page_offline.start + 1 of uint32_t (4 bytes each), out",
@@ -8527,7 +8527,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_sysctl, 136 bytes",
+                    "structure struct xen_sysctl, 136 bytes",
                     "payload u.lockprof_op at 8, 32 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x15 in 4.20, 0x16 in HEAD",
                     "pointer u.lockprof_op.data at 32: u.lockprof_op.max_elem of xen_sysctl_lockprof_data_t (80 bytes each), out, if u.lockprof_op.cmd is 2",
@@ -8558,7 +8558,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_sysctl, 136 bytes",
+                    "structure struct xen_sysctl, 136 bytes",
                     "payload u.cputopoinfo at 8, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x15 in 4.20, 0x16 in HEAD",
                     "pointer u.cputopoinfo.cputopo at 16: u.cputopoinfo.num_cpus of xen_sysctl_cputopo_t (12 bytes each), out",
@@ -8589,7 +8589,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_sysctl, 136 bytes",
+                    "structure struct xen_sysctl, 136 bytes",
                     "payload u.numainfo at 8, 24 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x15 in 4.20, 0x16 in HEAD",
                     "pointer u.numainfo.meminfo at 16: u.numainfo.num_nodes of xen_sysctl_meminfo_t (16 bytes each), out",
@@ -8621,7 +8621,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_sysctl, 136 bytes",
+                    "structure struct xen_sysctl, 136 bytes",
                     "payload u.cpupool_op at 8, 40 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x15 in 4.20, 0x16 in HEAD",
                     "another domain u.cpupool_op.domid at 20, 4 bytes, if u.cpupool_op.op is 6",
@@ -8655,7 +8655,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_sysctl, 136 bytes",
+                    "structure struct xen_sysctl, 136 bytes",
                     "payload u.scheduler_op at 8, 32 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x15 in 4.20, 0x16 in HEAD",
                     "pointer u.scheduler_op.u.sched_arinc653.schedule at 24: 1 of xen_sysctl_arinc653_schedule_t (2064 bytes each), inout, if u.scheduler_op.sched_id is 7",
@@ -8686,7 +8686,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_sysctl, 136 bytes",
+                    "structure struct xen_sysctl, 136 bytes",
                     "payload u.coverage_op at 8, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x15 in 4.20, 0x16 in HEAD",
                     "pointer u.coverage_op.buffer at 16: u.coverage_op.size of char (1 bytes each), out, if u.coverage_op.cmd is 1",
@@ -8717,7 +8717,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_sysctl, 136 bytes",
+                    "structure struct xen_sysctl, 136 bytes",
                     "payload u.psr_cmt_op at 8, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x15 in 4.20, 0x16 in HEAD",
                 ],
@@ -8747,7 +8747,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_sysctl, 136 bytes",
+                    "structure struct xen_sysctl, 136 bytes",
                     "payload u.pcitopoinfo at 8, 24 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x15 in 4.20, 0x16 in HEAD",
                     "pointer u.pcitopoinfo.devs at 16: u.pcitopoinfo.num_devs of physdev_pci_device_t (4 bytes each), in",
@@ -8779,7 +8779,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_sysctl, 136 bytes",
+                    "structure struct xen_sysctl, 136 bytes",
                     "payload u.psr_alloc at 8, 20 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x15 in 4.20, 0x16 in HEAD",
                 ],
@@ -8809,7 +8809,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "Removed.",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_sysctl, 136 bytes",
+                    "structure struct xen_sysctl, 136 bytes",
                     "payload u.cpu_levelling_caps at 8, 4 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x15 in 4.20, 0x16 in HEAD",
                 ],
@@ -8839,7 +8839,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_sysctl, 136 bytes",
+                    "structure struct xen_sysctl, 136 bytes",
                     "payload u.cpu_featureset at 8, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x15 in 4.20, 0x16 in HEAD",
                     "pointer u.cpu_featureset.features at 16: u.cpu_featureset.nr_features of uint32_t (4 bytes each), out",
@@ -8870,7 +8870,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_sysctl, 136 bytes",
+                    "structure struct xen_sysctl, 136 bytes",
                     "payload u.livepatch.u.upload at 16, 32 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x15 in 4.20, 0x16 in HEAD",
                     "selector u.livepatch.cmd at 8, 4 bytes",
@@ -8903,7 +8903,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_sysctl, 136 bytes",
+                    "structure struct xen_sysctl, 136 bytes",
                     "payload u.livepatch.u.get at 16, 24 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x15 in 4.20, 0x16 in HEAD",
                     "selector u.livepatch.cmd at 8, 4 bytes",
@@ -8935,7 +8935,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "name_total_size/metadata_total_size become IN sizes",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_sysctl, 136 bytes",
+                    "structure struct xen_sysctl, 136 bytes",
                     "payload u.livepatch.u.list at 16, 64 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x15 in 4.20, 0x16 in HEAD",
                     "selector u.livepatch.cmd at 8, 4 bytes",
@@ -8971,7 +8971,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_sysctl, 136 bytes",
+                    "structure struct xen_sysctl, 136 bytes",
                     "payload u.livepatch.u.action at 16, 32 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x15 in 4.20, 0x16 in HEAD",
                     "selector u.livepatch.cmd at 8, 4 bytes",
@@ -9003,7 +9003,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_sysctl, 136 bytes",
+                    "structure struct xen_sysctl, 136 bytes",
                     "payload u.cpu_policy at 8, 32 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x15 in 4.20, 0x16 in HEAD",
                     "pointer u.cpu_policy.leaves at 24: u.cpu_policy.nr_leaves of xen_cpuid_leaf_t (24 bytes each), out",
@@ -9035,7 +9035,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_sysctl, 136 bytes",
+                    "structure struct xen_sysctl, 136 bytes",
                     "payload u.dt_overlay at 8, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x15 in 4.20, 0x16 in HEAD",
                     "pointer u.dt_overlay.overlay_fdt at 8: u.dt_overlay.overlay_fdt_size of void (1 bytes each), in",
@@ -9079,7 +9079,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "altp2m_opts(u32) split into {u16 opts; u16 nr}; new CDF_trap_unmapped_accesses bit 8",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.createdomain at 16, 68 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                 ],
@@ -9138,7 +9138,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
                 ],
@@ -9168,7 +9168,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
                 ],
@@ -9198,7 +9198,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
                 ],
@@ -9242,7 +9242,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.getdomaininfo at 16, 112 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -9273,7 +9273,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.vcpuaffinity at 16, 40 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -9310,7 +9310,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.shadow_op at 16, 40 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -9348,7 +9348,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.max_mem at 16, 8 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -9383,7 +9383,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.vcpucontext at 16, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -9415,7 +9415,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.vcpucontext at 16, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -9447,7 +9447,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.getvcpuinfo at 16, 24 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -9478,7 +9478,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.max_vcpus at 16, 4 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -9514,7 +9514,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.scheduler_op at 16, 24 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -9546,7 +9546,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.setdomainhandle at 16, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -9577,7 +9577,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.setdebugging at 16, 1 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -9608,7 +9608,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.irq_permission at 16, 8 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -9639,7 +9639,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.iomem_permission at 16, 24 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -9673,7 +9673,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.ioport_permission at 16, 12 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -9708,7 +9708,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.hypercall_init at 16, 8 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -9743,7 +9743,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
                 ],
@@ -9777,7 +9777,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.settimeoffset at 16, 8 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -9808,7 +9808,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.vcpuaffinity at 16, 40 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -9841,7 +9841,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                 ],
                 values: &[],
@@ -9870,7 +9870,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
                 ],
@@ -9903,7 +9903,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.sendtrigger at 16, 8 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -9934,7 +9934,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.subscribe at 16, 4 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -9969,7 +9969,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.hvmcontext at 16, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -10005,7 +10005,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.hvmcontext at 16, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -10037,7 +10037,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.address_size at 16, 4 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -10068,7 +10068,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.address_size at 16, 4 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -10099,7 +10099,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.assign_device at 16, 24 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -10131,7 +10131,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.bind_pt_irq at 16, 24 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -10166,7 +10166,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.memory_mapping at 16, 32 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -10197,7 +10197,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.ioport_mapping at 16, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -10231,7 +10231,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.ext_vcpucontext at 16, 64 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -10262,7 +10262,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.ext_vcpucontext at 16, 64 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -10293,7 +10293,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                 ],
                 values: &[],
@@ -10322,7 +10322,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.assign_device at 16, 24 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -10358,7 +10358,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.set_target at 16, 2 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -10396,7 +10396,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.assign_device at 16, 24 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -10428,7 +10428,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.bind_pt_irq at 16, 24 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -10459,7 +10459,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.get_device_group at 16, 24 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -10491,7 +10491,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.debug_op at 16, 8 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -10522,7 +10522,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.hvmcontext_partial at 16, 24 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -10557,7 +10557,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.vm_event_op at 16, 12 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -10594,7 +10594,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.mem_sharing_op at 16, 2 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -10625,7 +10625,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.tsc_info at 16, 24 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -10656,7 +10656,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.tsc_info at 16, 24 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -10687,7 +10687,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.getpageframeinfo3 at 16, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -10722,7 +10722,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.vcpuextstate at 16, 32 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -10754,7 +10754,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.vcpuextstate at 16, 32 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -10786,7 +10786,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.access_required at 16, 1 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -10817,7 +10817,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.audit_p2m at 16, 24 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -10848,7 +10848,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.set_virq_handler at 16, 4 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -10879,7 +10879,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.set_broken_page_p2m at 16, 8 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -10910,7 +10910,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.nodeaffinity at 16, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -10942,7 +10942,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.nodeaffinity at 16, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -10974,7 +10974,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.cacheflush at 16, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                 ],
@@ -11004,7 +11004,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.vcpu_msrs at 16, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -11036,7 +11036,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.vcpu_msrs at 16, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -11071,7 +11071,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.vnuma at 16, 48 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -11106,7 +11106,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.psr_cmt_op at 16, 8 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -11140,7 +11140,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.monitor_op at 16, 24 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -11177,7 +11177,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.psr_alloc at 16, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -11212,7 +11212,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
                 ],
@@ -11242,7 +11242,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.vuart_op at 16, 24 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "another domain u.vuart_op.console_domid at 20, 2 bytes",
@@ -11273,7 +11273,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.cpu_policy at 16, 40 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -11311,7 +11311,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.cpu_policy at 16, 40 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -11347,7 +11347,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.vmtrace_op at 16, 24 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -11378,7 +11378,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.paging_mempool at 16, 8 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -11409,7 +11409,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.paging_mempool at 16, 8 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -11440,7 +11440,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.dt_overlay at 16, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "pointer u.dt_overlay.overlay_fdt at 16: u.dt_overlay.overlay_fdt_size of void (1 bytes each), in",
@@ -11471,7 +11471,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.gsi_permission at 16, 8 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -11502,7 +11502,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.set_llc_colors at 16, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "pointer u.set_llc_colors.llc_colors at 24: u.set_llc_colors.num_llc_colors of uint32_t (4 bytes each), in",
@@ -11533,7 +11533,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.get_domain_state at 16, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -11564,7 +11564,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.gdbsx_guest_memio at 16, 40 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -11598,7 +11598,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.gdbsx_pauseunp_vcpu at 16, 4 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -11629,7 +11629,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.gdbsx_pauseunp_vcpu at 16, 4 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -11660,7 +11660,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_domctl, 144 bytes",
+                    "structure struct xen_domctl, 144 bytes",
                     "payload u.gdbsx_domstatus at 16, 12 bytes",
                     "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                     "target domain domain at 8, 2 bytes",
@@ -11699,7 +11699,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_kexec_exec, 4 bytes",
+                    "structure struct xen_kexec_exec, 4 bytes",
                 ],
                 values: &[],
             },
@@ -11784,7 +11784,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_kexec_range, 24 bytes",
+                    "structure struct xen_kexec_range, 24 bytes",
                 ],
                 values: &[],
             },
@@ -11813,7 +11813,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_kexec_load, 24 bytes",
+                    "structure struct xen_kexec_load, 24 bytes",
                     "pointer segments.h at 8: nr_segments of xen_kexec_segment_t (32 bytes each), in",
                     "  in each, pointer buf.h at 0: buf_size of void (1 bytes each), in",
                 ],
@@ -11844,7 +11844,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_kexec_unload, 1 bytes",
+                    "structure struct xen_kexec_unload, 1 bytes",
                 ],
                 values: &[],
             },
@@ -11873,7 +11873,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_kexec_status, 1 bytes",
+                    "structure struct xen_kexec_status, 1 bytes",
                 ],
                 values: &[],
             },
@@ -11942,7 +11942,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 3: the address of as many as register 4 says of xen_argo_gfn_t (8 bytes each), retained",
                     "register 4: a number of elements",
                     "register 5: a number",
-                    "structure xen_argo_register_ring, 12 bytes",
+                    "structure struct xen_argo_register_ring, 12 bytes",
                 ],
                 values: &[],
             },
@@ -11974,7 +11974,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 3: a number",
                     "register 4: a number",
                     "register 5: a number",
-                    "structure xen_argo_unregister_ring, 8 bytes",
+                    "structure struct xen_argo_unregister_ring, 8 bytes",
                 ],
                 values: &[],
             },
@@ -12006,7 +12006,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 3: the address of as many as register 4 says of xen_argo_iov_t (16 bytes each), in",
                     "register 4: a number of elements",
                     "register 5: a number",
-                    "structure xen_argo_send_addr, 16 bytes",
+                    "structure struct xen_argo_send_addr, 16 bytes",
                 ],
                 values: &[],
             },
@@ -12038,7 +12038,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 3: a number",
                     "register 4: a number",
                     "register 5: a number",
-                    "structure xen_argo_ring_data, 8 bytes",
+                    "structure struct xen_argo_ring_data, 8 bytes",
                     "followed by data at 8: nent of xen_argo_ring_data_ent_t (20 bytes each), inout",
                 ],
                 values: &[],
@@ -12075,7 +12075,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_pmu_params, 24 bytes",
+                    "structure struct xen_pmu_params, 24 bytes",
                 ],
                 values: &[],
             },
@@ -12104,7 +12104,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_pmu_params, 24 bytes",
+                    "structure struct xen_pmu_params, 24 bytes",
                 ],
                 values: &[],
             },
@@ -12133,7 +12133,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_pmu_params, 24 bytes",
+                    "structure struct xen_pmu_params, 24 bytes",
                 ],
                 values: &[],
             },
@@ -12162,7 +12162,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_pmu_params, 24 bytes",
+                    "structure struct xen_pmu_params, 24 bytes",
                 ],
                 values: &[],
             },
@@ -12191,7 +12191,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_pmu_params, 24 bytes",
+                    "structure struct xen_pmu_params, 24 bytes",
                 ],
                 values: &[],
             },
@@ -12220,7 +12220,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_pmu_params, 24 bytes",
+                    "structure struct xen_pmu_params, 24 bytes",
                 ],
                 values: &[],
             },
@@ -12249,7 +12249,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_pmu_params, 24 bytes",
+                    "structure struct xen_pmu_params, 24 bytes",
                 ],
                 values: &[],
             },
@@ -12278,7 +12278,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure xen_pmu_params, 24 bytes",
+                    "structure struct xen_pmu_params, 24 bytes",
                 ],
                 values: &[],
             },
@@ -12315,7 +12315,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the target domain",
                     "register 2: a number of elements",
                     "register 3: the address of as many buffers as register 2 says",
-                    "structure xen_dm_op, 32 bytes",
+                    "structure struct xen_dm_op, 32 bytes",
                     "payload u.create_ioreq_server at 8, 6 bytes",
                     "target domain in register 1",
                 ],
@@ -12347,7 +12347,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the target domain",
                     "register 2: a number of elements",
                     "register 3: the address of as many buffers as register 2 says",
-                    "structure xen_dm_op, 32 bytes",
+                    "structure struct xen_dm_op, 32 bytes",
                     "payload u.get_ioreq_server_info at 8, 24 bytes",
                     "target domain in register 1",
                 ],
@@ -12379,7 +12379,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the target domain",
                     "register 2: a number of elements",
                     "register 3: the address of as many buffers as register 2 says",
-                    "structure xen_dm_op, 32 bytes",
+                    "structure struct xen_dm_op, 32 bytes",
                     "payload u.map_io_range_to_ioreq_server at 8, 24 bytes",
                     "target domain in register 1",
                 ],
@@ -12411,7 +12411,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the target domain",
                     "register 2: a number of elements",
                     "register 3: the address of as many buffers as register 2 says",
-                    "structure xen_dm_op, 32 bytes",
+                    "structure struct xen_dm_op, 32 bytes",
                     "payload u.unmap_io_range_from_ioreq_server at 8, 24 bytes",
                     "target domain in register 1",
                 ],
@@ -12443,7 +12443,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the target domain",
                     "register 2: a number of elements",
                     "register 3: the address of as many buffers as register 2 says",
-                    "structure xen_dm_op, 32 bytes",
+                    "structure struct xen_dm_op, 32 bytes",
                     "payload u.set_ioreq_server_state at 8, 4 bytes",
                     "target domain in register 1",
                 ],
@@ -12475,7 +12475,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the target domain",
                     "register 2: a number of elements",
                     "register 3: the address of as many buffers as register 2 says",
-                    "structure xen_dm_op, 32 bytes",
+                    "structure struct xen_dm_op, 32 bytes",
                     "payload u.destroy_ioreq_server at 8, 4 bytes",
                     "target domain in register 1",
                 ],
@@ -12507,7 +12507,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the target domain",
                     "register 2: a number of elements",
                     "register 3: the address of as many buffers as register 2 says; buffer 1: u.track_dirty_vram.nr bits of uint8_t, out",
-                    "structure xen_dm_op, 32 bytes",
+                    "structure struct xen_dm_op, 32 bytes",
                     "payload u.track_dirty_vram at 8, 16 bytes",
                     "target domain in register 1",
                 ],
@@ -12539,7 +12539,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the target domain",
                     "register 2: a number of elements",
                     "register 3: the address of as many buffers as register 2 says",
-                    "structure xen_dm_op, 32 bytes",
+                    "structure struct xen_dm_op, 32 bytes",
                     "payload u.set_pci_intx_level at 8, 6 bytes",
                     "target domain in register 1",
                 ],
@@ -12571,7 +12571,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the target domain",
                     "register 2: a number of elements",
                     "register 3: the address of as many buffers as register 2 says",
-                    "structure xen_dm_op, 32 bytes",
+                    "structure struct xen_dm_op, 32 bytes",
                     "payload u.set_isa_irq_level at 8, 2 bytes",
                     "target domain in register 1",
                 ],
@@ -12603,7 +12603,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the target domain",
                     "register 2: a number of elements",
                     "register 3: the address of as many buffers as register 2 says",
-                    "structure xen_dm_op, 32 bytes",
+                    "structure struct xen_dm_op, 32 bytes",
                     "payload u.set_pci_link_route at 8, 2 bytes",
                     "target domain in register 1",
                 ],
@@ -12635,7 +12635,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the target domain",
                     "register 2: a number of elements",
                     "register 3: the address of as many buffers as register 2 says; buffer 1: u.modified_memory.nr_extents of struct xen_dm_op_modified_memory_extent, in",
-                    "structure xen_dm_op, 32 bytes",
+                    "structure struct xen_dm_op, 32 bytes",
                     "payload u.modified_memory at 8, 8 bytes",
                     "target domain in register 1",
                 ],
@@ -12667,7 +12667,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the target domain",
                     "register 2: a number of elements",
                     "register 3: the address of as many buffers as register 2 says",
-                    "structure xen_dm_op, 32 bytes",
+                    "structure struct xen_dm_op, 32 bytes",
                     "payload u.set_mem_type at 8, 16 bytes",
                     "target domain in register 1",
                 ],
@@ -12699,7 +12699,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the target domain",
                     "register 2: a number of elements",
                     "register 3: the address of as many buffers as register 2 says",
-                    "structure xen_dm_op, 32 bytes",
+                    "structure struct xen_dm_op, 32 bytes",
                     "payload u.inject_event at 8, 24 bytes",
                     "target domain in register 1",
                 ],
@@ -12731,7 +12731,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the target domain",
                     "register 2: a number of elements",
                     "register 3: the address of as many buffers as register 2 says",
-                    "structure xen_dm_op, 32 bytes",
+                    "structure struct xen_dm_op, 32 bytes",
                     "payload u.inject_msi at 8, 16 bytes",
                     "target domain in register 1",
                 ],
@@ -12763,7 +12763,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the target domain",
                     "register 2: a number of elements",
                     "register 3: the address of as many buffers as register 2 says",
-                    "structure xen_dm_op, 32 bytes",
+                    "structure struct xen_dm_op, 32 bytes",
                     "payload u.map_mem_type_to_ioreq_server at 8, 16 bytes",
                     "target domain in register 1",
                 ],
@@ -12795,7 +12795,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the target domain",
                     "register 2: a number of elements",
                     "register 3: the address of as many buffers as register 2 says",
-                    "structure xen_dm_op, 32 bytes",
+                    "structure struct xen_dm_op, 32 bytes",
                     "payload u.remote_shutdown at 8, 4 bytes",
                     "target domain in register 1",
                 ],
@@ -12827,7 +12827,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the target domain",
                     "register 2: a number of elements",
                     "register 3: the address of as many buffers as register 2 says",
-                    "structure xen_dm_op, 32 bytes",
+                    "structure struct xen_dm_op, 32 bytes",
                     "payload u.relocate_memory at 8, 24 bytes",
                     "target domain in register 1",
                 ],
@@ -12859,7 +12859,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the target domain",
                     "register 2: a number of elements",
                     "register 3: the address of as many buffers as register 2 says",
-                    "structure xen_dm_op, 32 bytes",
+                    "structure struct xen_dm_op, 32 bytes",
                     "payload u.pin_memory_cacheattr at 8, 24 bytes",
                     "target domain in register 1",
                 ],
@@ -12891,7 +12891,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the target domain",
                     "register 2: a number of elements",
                     "register 3: the address of as many buffers as register 2 says",
-                    "structure xen_dm_op, 32 bytes",
+                    "structure struct xen_dm_op, 32 bytes",
                     "payload u.set_irq_level at 8, 8 bytes",
                 ],
                 values: &[],
@@ -12922,7 +12922,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 1: the target domain",
                     "register 2: a number of elements",
                     "register 3: the address of as many buffers as register 2 says",
-                    "structure xen_dm_op, 32 bytes",
+                    "structure struct xen_dm_op, 32 bytes",
                     "payload u.nr_vcpus at 8, 4 bytes",
                     "target domain in register 1",
                 ],
@@ -13059,7 +13059,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_mc, 152 bytes",
+                    "structure struct xen_mc, 152 bytes",
                     "payload u.mc_fetch at 8, 24 bytes",
                     "version interface_version at 4, 4 bytes: 0x1ecc003 in 4.17, 0x1ecc003 in 4.20, 0x1ecc003 in HEAD",
                     "pointer u.mc_fetch.data at 24: 1 of mc_info_t (768 bytes each), out",
@@ -13090,7 +13090,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_mc, 152 bytes",
+                    "structure struct xen_mc, 152 bytes",
                     "payload u.mc_notifydomain at 8, 8 bytes",
                     "version interface_version at 4, 4 bytes: 0x1ecc003 in 4.17, 0x1ecc003 in 4.20, 0x1ecc003 in HEAD",
                     "another domain u.mc_notifydomain.mc_domid at 8, 2 bytes",
@@ -13121,7 +13121,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_mc, 152 bytes",
+                    "structure struct xen_mc, 152 bytes",
                     "payload u.mc_physcpuinfo at 8, 16 bytes",
                     "version interface_version at 4, 4 bytes: 0x1ecc003 in 4.17, 0x1ecc003 in 4.20, 0x1ecc003 in HEAD",
                     "pointer u.mc_physcpuinfo.info at 16: u.mc_physcpuinfo.ncpus of xen_mc_logical_cpu_t (304 bytes each), out",
@@ -13152,7 +13152,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_mc, 152 bytes",
+                    "structure struct xen_mc, 152 bytes",
                     "payload u.mc_msrinject at 8, 144 bytes",
                     "version interface_version at 4, 4 bytes: 0x1ecc003 in 4.17, 0x1ecc003 in 4.20, 0x1ecc003 in HEAD",
                 ],
@@ -13182,7 +13182,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_mc, 152 bytes",
+                    "structure struct xen_mc, 152 bytes",
                     "payload u.mc_mceinject at 8, 4 bytes",
                     "version interface_version at 4, 4 bytes: 0x1ecc003 in 4.17, 0x1ecc003 in 4.20, 0x1ecc003 in HEAD",
                 ],
@@ -13212,7 +13212,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
-                    "structure xen_mc, 152 bytes",
+                    "structure struct xen_mc, 152 bytes",
                     "payload u.mc_inject_v2 at 8, 24 bytes",
                     "version interface_version at 4, 4 bytes: 0x1ecc003 in 4.17, 0x1ecc003 in 4.20, 0x1ecc003 in HEAD",
                     "pointer u.mc_inject_v2.cpumap.bitmap at 16: u.mc_inject_v2.cpumap.nr_bits bits of uint8_t (1 bytes each), in",
@@ -13249,7 +13249,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
             head: "",
             layout: &[
                 "register 1: the address of the structure",
-                "structure xen_domctl, 144 bytes",
+                "structure struct xen_domctl, 144 bytes",
                 "version interface_version at 4, 4 bytes: 0x15 in 4.17, 0x17 in 4.20, 0x18 in HEAD",
                 "target domain domain at 8, 2 bytes",
             ],

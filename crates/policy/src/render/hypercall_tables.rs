@@ -176,8 +176,9 @@ pub(super) fn layout(operation: &Operation) -> Vec<String> {
     if let Some(payload) = &operation.payload {
         lines.push(format!("payload {} at {}, {} bytes", payload.path, payload.offset, payload.size));
     }
-    if let Some((field, numbers)) = &operation.version {
-        let numbers = numbers.iter().map(|(xen, number)| format!("{number:#x} in {xen}"));
+    if let Some(version) = &operation.version {
+        let field = &version.field;
+        let numbers = version.numbers.iter().map(|(xen, number)| format!("{number:#x} in {xen}"));
         lines.push(format!(
             "version {} at {}, {} bytes: {}",
             field.path,
