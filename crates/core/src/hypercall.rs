@@ -138,6 +138,8 @@ pub struct Operation<'t> {
     pub own: Option<Clause>,
     /// Refuses where the target is a reserved number.
     pub special: Option<Clause>,
+    /// Refuses where the target is anything but the caller.
+    pub other: Option<Clause>,
     /// `domctl.createdomain`.
     pub name: &'t CStr,
     /// Refuse by what stands in the structure.
@@ -184,6 +186,12 @@ impl Clause {
     #[must_use]
     pub fn refuses(&self, door: Door, level: Level) -> bool {
         self.door <= door && self.reason.refuses_at(level)
+    }
+
+    /// What protects the caller from itself protects whoever is privileged as it is; the reason says which.
+    fn for_privileged(self) -> Self {
+        let about_itself = [Reason::OWN_TARGET, Reason::OWN_MEMORY].contains(&self.reason);
+        Self { reason: if about_itself { Reason::PRIVILEGED_TARGET } else { self.reason }, ..self }
     }
 }
 
@@ -236,9 +244,10 @@ impl ValueRule<'_> {
     /// Whether the rule is kept.
     #[must_use]
     pub fn holds(&self, structure: &[u8]) -> bool {
-        let applies = self.when.iter().all(|condition| {
-            condition.field.read(structure).is_none_or(|value| condition.is.iter().any(|&is| is == value))
-        });
+        let applies = self
+            .when
+            .iter()
+            .all(|condition| condition.field.read(structure).is_none_or(|value| condition.is.contains(&value)));
         let kept = |value: u64| self.ranges.iter().any(|&(low, high)| low <= value && value <= high);
         !applies || self.field.read(structure).is_some_and(kept)
     }
@@ -288,20 +297,17 @@ pub fn decide(rules: &Rules<'_>, call: &Call<'_>, level: Option<Level>, door: Do
     if let Some(clause) = row.always.filter(refuses) {
         return Answer::Refused(clause.reason);
     }
-    match call.relation {
-        Relation::NONE | Relation::OTHER => {}
-        Relation::SPECIAL => {
-            if let Some(clause) = row.special.filter(refuses) {
-                return Answer::Refused(clause.reason);
-            }
-        }
-        relation => {
-            // A number that is none of ours counts as the worst.
-            if let Some(clause) = row.own.filter(refuses) {
-                let privileged = relation == Relation::PRIVILEGED;
-                return Answer::Refused(if privileged { Reason::PRIVILEGED_TARGET } else { clause.reason });
-            }
-        }
+    let (first, second) = match call.relation {
+        Relation::NONE => (None, None),
+        Relation::OTHER => (row.other, None),
+        Relation::SPECIAL => (row.special, row.other),
+        Relation::PRIVILEGED => (row.own.map(Clause::for_privileged), row.other),
+        Relation::OWN => (row.own, None),
+        // A number that is none of ours counts as the worst.
+        _ => (row.own, row.other),
+    };
+    if let Some(clause) = first.filter(refuses).or(second.filter(refuses)) {
+        return Answer::Refused(clause.reason);
     }
     let broken = row.values.iter().find(|rule| refuses(&rule.clause) && !rule.holds(call.argument));
     broken.map_or(Answer::Admitted, |rule| Answer::Refused(rule.clause.reason))

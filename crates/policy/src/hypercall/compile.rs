@@ -49,7 +49,11 @@ pub(crate) fn rules(policy: &Policy, gate_only: bool) -> Rules<'static> {
 }
 
 fn can_refuse(row: &Row<'_>) -> bool {
-    row.always.is_some() || row.own.is_some() || row.special.is_some() || !row.values.is_empty()
+    row.always.is_some()
+        || row.own.is_some()
+        || row.special.is_some()
+        || row.other.is_some()
+        || !row.values.is_empty()
 }
 
 fn row(operation: &Operation, words: &Words, gate_only: bool) -> Row<'static> {
@@ -80,6 +84,7 @@ fn row(operation: &Operation, words: &Words, gate_only: bool) -> Row<'static> {
         always: operation.reason.as_deref().and_then(|reason| clause(operation.door, reason)),
         own: operation.own_clause.as_ref().and_then(|(door, reason)| clause(*door, reason)),
         special: special.and_then(|(door, reason)| clause(door, reason)),
+        other: operation.other_clause.as_ref().and_then(|(door, reason)| clause(*door, reason)),
         name: name(&operation.name),
         values: keep(values.collect()),
     }
