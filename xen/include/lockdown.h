@@ -57,6 +57,8 @@ uint32_t lockdown_rs_reason_index(const char *id);
 uint32_t lockdown_rs_gate(uint8_t level, uint32_t hypercall, uint32_t operation, uint32_t selector, uint8_t relation,
                           const void *arg, size_t size);
 const char *lockdown_rs_operation(uint32_t hypercall, uint32_t operation, uint32_t selector);
+/* Whether unsigned text may say name=value: 0 or the reason's index + 1. */
+uint32_t lockdown_rs_parameter(uint8_t level, const char *name, const char *value);
 
 #ifdef CONFIG_LOCKDOWN
 

@@ -69,10 +69,29 @@ enum Command {
         /// Boot without Secure Boot
         #[arg(long)]
         insecure: bool,
+        /// Another configuration than the lab's, in place of --xen and --linux
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Leave a section out of the image
+        #[arg(long, value_enum)]
+        without: Vec<Section>,
+        /// A further file for the disk: PATH=FILE, or PATH=kernel or PATH=ramdisk for the image's own
+        #[arg(long, value_name = "PATH=FILE")]
+        disk: Vec<String>,
+        /// A text on the console at which the boot is over
+        #[arg(long, value_name = "TEXT")]
+        stop_at: Vec<String>,
         /// Keep the machine's files
         #[arg(long)]
         keep: bool,
     },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Section {
+    Config,
+    Kernel,
+    Ramdisk,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -120,6 +139,10 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             attacks,
             toolstack: tools,
             insecure,
+            config,
+            without,
+            disk,
+            stop_at,
             keep,
         } => {
             let mut lab = Lab::open(&folder, &project, &say)?;
@@ -142,10 +165,26 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                 more.push((path.to_owned(), fs::read(file)?));
             }
             let started = Instant::now();
+            let config = match config {
+                Some(file) => fs::read_to_string(&file).with_context(|| file.display().to_string())?,
+                None => lab::config(dom0, &xen, &linux),
+            };
+            let ramdisk = lab.initramfs(&plan, &more)?;
+            let mut files = Vec::new();
+            for pair in &disk {
+                let (path, file) = pair.split_once('=').context("--disk takes PATH=FILE")?;
+                let bytes = match file {
+                    "kernel" => lab.kernel.clone(),
+                    "ramdisk" => ramdisk.clone(),
+                    file => fs::read(file).with_context(|| file.to_owned())?,
+                };
+                files.push((path.to_owned(), bytes));
+            }
+            let has = |section| !without.contains(&section);
             let parts = Parts {
-                config: Some(lab::config(dom0, &xen, &linux)),
-                kernel: Some(lab.kernel.clone()),
-                ramdisk: Some(lab.initramfs(&plan, &more)?),
+                config: has(Section::Config).then_some(config),
+                kernel: has(Section::Kernel).then(|| lab.kernel.clone()),
+                ramdisk: has(Section::Ramdisk).then_some(ramdisk),
             };
             let tried = match hypervisor {
                 Some(file) => {
@@ -160,6 +199,8 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             let mut scenario = Scenario::new("boot", dom0, image.bytes);
             scenario.options = options;
             scenario.secure_boot = !insecure;
+            scenario.disk = files;
+            scenario.stop_at = stop_at;
             let boot = lab.boot(&scenario)?;
             for line in &boot.lines {
                 println!("{:8.2} {}", line.after.as_secs_f64(), line.text);

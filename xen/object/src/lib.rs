@@ -11,9 +11,10 @@
 
 use core::ffi::{CStr, c_char};
 
+use lockdown_core::hypercall::{Answer, Call, Door, HypercallNumber, OperationNumber, Relation, Selector, decide};
 use lockdown_core::{
-    Level, Lockdown, Segment, Target, Token, Verdict, XenVersion, dom0_lockdown_option, linux_text, tables,
-    xen_text,
+    Level, Lockdown, Reason, Segment, Target, Token, Verdict, XenVersion, dom0_lockdown_option, linux_text,
+    tables, xen_text,
 };
 
 mod names;
@@ -169,6 +170,89 @@ pub unsafe extern "C" fn lockdown_rs_record(
     0
 }
 
+/// Asks whether an operation may go on: 0, or the index of the reason and 1.
+///
+/// `selector` selects within an operation that has one; `relation` is what the domain that the operation names is to
+/// the caller: 0 none named, 1 itself, 2 another, 3 another that is privileged, 4 a reserved number. `arg` is Xen's own
+/// copy of the structure, or null: what depends on a value is refused then. A level that cannot be counts as the highest.
+///
+/// # Safety
+/// `arg` must be null or `size` bytes that nobody writes during the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockdown_rs_gate(
+    level: u8,
+    hypercall: u32,
+    operation: u32,
+    selector: u32,
+    relation: u8,
+    arg: *const c_char,
+    size: usize,
+) -> u32 {
+    // SAFETY: the caller hands over `size` bytes, which nobody writes, or nothing.
+    let argument = unsafe { bytes(arg, size) }.unwrap_or_default();
+    let call = Call {
+        hypercall: HypercallNumber(hypercall),
+        operation: OperationNumber(operation),
+        selector: Selector(selector),
+        relation: Relation(relation),
+        argument,
+    };
+    let level = level_of(level).unwrap_or(Some(Level::Confidentiality));
+    match decide(&tables::GATE, &call, level, Door::Gate) {
+        Answer::Admitted => 0,
+        Answer::Refused(reason) => refused(reason),
+    }
+}
+
+/// The name of an operation that the gate knows, a static text; a null pointer for any other.
+#[unsafe(no_mangle)]
+pub extern "C" fn lockdown_rs_operation(hypercall: u32, operation: u32, selector: u32) -> *const c_char {
+    let row = tables::GATE.find(HypercallNumber(hypercall), OperationNumber(operation), Selector(selector));
+    row.map_or(core::ptr::null(), |row| row.name.as_ptr())
+}
+
+/// Asks whether a value may be written to an option while Xen runs: 0 if unsigned text may say `name=value`, else the
+/// index of the reason and 1. An option is looked for in all releases.
+///
+/// # Safety
+/// `name` and `value` must be texts that end in a zero byte and that nobody writes during the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockdown_rs_parameter(level: u8, name: *const c_char, value: *const c_char) -> u32 {
+    let unlisted = refused(Reason::VALUE_NOT_LISTED);
+    if name.is_null() || value.is_null() {
+        return unlisted;
+    }
+    // SAFETY: the caller hands over two texts that end in a zero byte.
+    let (name, value) = unsafe { (CStr::from_ptr(name).to_bytes(), CStr::from_ptr(value).to_bytes()) };
+    let mut token = [0; xen_text::TOKEN_MAX];
+    let mut text = name.iter().chain(b"=").chain(value);
+    let mut len: usize = 0;
+    for (to, from) in token.iter_mut().zip(text.by_ref()) {
+        *to = *from;
+        len = len.saturating_add(1);
+    }
+    // Longer than any option, or several: no rule was made for it.
+    if text.next().is_some() || value.contains(&b' ') {
+        return unlisted;
+    }
+    let text = token.get(..len).unwrap_or_default();
+    let level = level_of(level).unwrap_or(Some(Level::Confidentiality));
+    let mut answer = refused(Reason::UNKNOWN_OPTION);
+    for version in [XenVersion::HEAD, XenVersion::V4_20, XenVersion::V4_17] {
+        let mut lockdown = Lockdown::new(&tables::TABLE, version, level);
+        for token in lockdown.xen_tokens(Segment::Runtime, text) {
+            answer = match token.verdict {
+                Verdict::Honoured(_) => 0,
+                Verdict::Refused(refusal) => refused(refusal.reason),
+            };
+            if token.option.is_some() {
+                return answer;
+            }
+        }
+    }
+    answer
+}
+
 /// The id of a reason, a static text; a null pointer for what is none.
 #[unsafe(no_mangle)]
 pub extern "C" fn lockdown_rs_reason(reason: u32) -> *const c_char {
@@ -238,6 +322,10 @@ fn record(records: &mut Records, segment: u8, target: Target, token: &Token<'_>)
     if let Verdict::Refused(refusal) = &token.verdict {
         records.add(segment, target == Target::Dom0, refusal.reason.index(), token.text);
     }
+}
+
+fn refused(reason: Reason) -> u32 {
+    u32::from(reason.index()).saturating_add(1)
 }
 
 const fn level_of(level: u8) -> Option<Option<Level>> {

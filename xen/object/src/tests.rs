@@ -144,3 +144,60 @@ fn dom0_is_locked_wherever_linux_reads() {
     // SAFETY: the line is the test's own.
     assert_eq!(unsafe { lockdown_rs_dom0_line(1, line.as_mut_ptr().cast(), line.len()) }, 0);
 }
+
+#[test]
+fn the_gate_answers_as_core_does() {
+    for (number, &place) in tables::GATE.numbers.iter().enumerate() {
+        let number = u32::try_from(number).unwrap();
+        let Some(family) = usize::from(place).checked_sub(1).map(|place| &tables::GATE.families[place]) else {
+            continue;
+        };
+        for row in family.operations {
+            let (operation, selector) = (u32::from(row.number), u32::from(row.selector));
+            // SAFETY: the pointer is to a static text.
+            let name = unsafe { CStr::from_ptr(lockdown_rs_operation(number, operation, selector)) };
+            assert!(!name.is_empty());
+            for relation in 0..=5 {
+                for level in [1, 2] {
+                    let call = Call {
+                        selector: Selector(selector),
+                        relation: Relation(relation),
+                        ..Call::new(HypercallNumber(number), OperationNumber(operation))
+                    };
+                    let wanted = match decide(&tables::GATE, &call, level_of(level).unwrap(), Door::Gate) {
+                        Answer::Admitted => 0,
+                        Answer::Refused(reason) => u32::from(reason.index()) + 1,
+                    };
+                    let gate = |level| {
+                        // SAFETY: no structure is given.
+                        unsafe {
+                            lockdown_rs_gate(level, number, operation, selector, relation, core::ptr::null(), 0)
+                        }
+                    };
+                    assert_eq!((gate(level), gate(0)), (wanted, 0), "{name:?} {relation}");
+                    // An impossible level is the highest.
+                    assert_eq!(gate(9), gate(2));
+                }
+            }
+        }
+    }
+    assert!(lockdown_rs_operation(u32::MAX, 0, 0).is_null());
+}
+
+#[test]
+fn what_is_written_while_xen_runs_has_the_rules_of_unsigned_text() {
+    let ask = |name: &CStr, value: &CStr| {
+        // SAFETY: both are static texts.
+        unsafe { lockdown_rs_parameter(1, name.as_ptr(), value.as_ptr()) }
+    };
+    let reason = |answer: u32| names::reason_id(answer.checked_sub(1).unwrap()).unwrap().to_str().unwrap();
+    assert_eq!(ask(c"loglvl", c"all"), 0);
+    assert_eq!(reason(ask(c"smep", c"0")), "hardening");
+    assert_eq!(reason(ask(c"nosuch", c"0")), "unknown-option");
+    assert_eq!(reason(ask(c"", c"")), "unknown-option");
+    assert_eq!(reason(ask(c"loglvl", c"all smep=0")), "value-not-listed");
+    let long = std::ffi::CString::new("a".repeat(121)).unwrap();
+    assert_eq!(reason(ask(c"loglvl", &long)), "value-not-listed");
+    // SAFETY: null is what is tried.
+    assert_ne!(unsafe { lockdown_rs_parameter(1, core::ptr::null(), c"".as_ptr()) }, 0);
+}
