@@ -176,11 +176,8 @@ fn features(text: &str) -> Option<u64> {
 }
 
 fn read(hypfs: &Hypfs) -> anyhow::Result<Answer> {
-    let number = |path: &str| {
-        hypfs.read(path)?.number().with_context(|| format!("hypfs {path} is not a number"))
-    };
-    let text =
-        |path: &str| hypfs.read(path)?.text().with_context(|| format!("hypfs {path} is not text"));
+    let number = |path: &str| hypfs.read(path)?.number().with_context(|| format!("hypfs {path} is not a number"));
+    let text = |path: &str| hypfs.read(path)?.text().with_context(|| format!("hypfs {path} is not text"));
     let format = number("/lockdown/format")?;
     anyhow::ensure!(
         format == FORMAT,
@@ -239,11 +236,7 @@ fn human(status: &Status) -> String {
     let _ = writeln!(out, "Options refused at boot: {tokens}");
     for token in &answer.tokens {
         let cut = if token.whole { "" } else { " (cut)" };
-        let _ = writeln!(
-            out,
-            "  {} {:<4}  {}{cut}: {}",
-            token.segment, token.target, token.text, token.reason
-        );
+        let _ = writeln!(out, "  {} {:<4}  {}{cut}: {}", token.segment, token.target, token.text, token.reason);
     }
     if answer.tokens_lost > 0 {
         let _ = writeln!(out, "  and {} more, which Xen did not keep; its log has them", answer.tokens_lost);
