@@ -61,7 +61,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
             used_by: &["kernel", "toolstack"],
             sessions: &["create-PV32"],
             mechanism: "Page table writes and M2P updates. foreigndom names two domains (low 16 bits whose pages, high 16 bits plus 1 whose tables): in the caller's own tables, or with the caller's own pages in a guest's, it gives away the kernel's memory. The toolstack's only use, MMU_MACHPHYS_UPDATE on a 32-bit PV guest it builds (low 2 bits of each ptr are 2, no table owner), is admissible; Debian builds no 32-bit PV. PV only. Restarts carry bit 31 of the count.",
-            note: "Foreigndom must be another domain AND each ptr&3==MACHPHYS; array count arg2; low 2 bits of ptr select command.",
+            note: "",
             head: "",
             layout: &[
                 "register 1: the address of as many structures as register 2 says",
@@ -378,7 +378,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &[],
                 sessions: &[],
                 mechanism: "Loads microcode from the caller's buffer without flags. Only what is newer than the processor's own revision is applied; the processor checks the signature, and on AMD Xen also checks a list of SHA-256 digests when it parses the blob (the signature check of Zen 1 to 5 is broken), unless digest-check is off, which the command line refuses. So what the CPU verifies passes.",
-                note: "Blob; kernel should fetch through request_firmware.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -469,7 +469,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["kernel"],
                 sessions: &[],
                 mechanism: "Calls the firmware's runtime services for time, wake-up and variables; capsules are ENOSYS in 4.20. Names and data are copied into Xen, results go to handles inside a union, which a raw caller can aim at dom0's kernel. efivarfs and the RTC are the mediated way; the firmware authenticates its own variables.",
-                note: "Function; nested name/data handles depend on function; 'misc' overloaded; name length for get/set implicit (NUL terminated UCS-2).",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -508,7 +508,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["kernel"],
                 sessions: &[],
                 mechanism: "EDD, VBE, EFI tables and memory attributes, read by dom0's kernel at boot. Only reads, but with three handles inside a union whose lengths are implicit (EDID 128 bytes, EDD from the first word of the buffer).",
-                note: "Type,index (2-level union); edid implicit 128 bytes, edd_params first u16 is length.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -601,7 +601,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &[],
                 sessions: &[],
                 mechanism: "Idle times of the processors in a bitmap; only with cpufreq=dom0-kernel, otherwise ENOSYS. idletime is indexed by processor number up to nr_cpu_ids.",
-                note: "Cpumap bitmap sized (nr_cpus+7)/8 INOUT; idletime indexed by set bits.",
+                note: "The bitmap says which elements of the list are written.",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -635,8 +635,8 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["kernel"],
                 sessions: &[],
                 mechanism: "Takes ACPI data for idle and frequency. A P-state control register in I/O space makes Xen write the given values to the given port; a C-state in I/O space makes it read any port when idle. state_count squared overflows 32 bits from 65536 on, and statistics are then written past their array. PDC writes behind a handle in a union. The driver xen-acpi-processor of dom0's kernel uploads what ACPI says (PV and PVH).",
-                note: "Type; TRIPLE nesting power.states[].dp handle per element; HEAD adds type 4 CPPC without pointer.",
-                head: "new type XEN_PM_CPPC=4 (no pointers)",
+                note: "",
+                head: "A further type, 4, without a pointer.",
                 layout: &[
                     "register 1: the address of the structure",
                     "structure struct xen_platform_op, 136 bytes",
@@ -853,7 +853,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "At most 3 MSR accesses on one processor, against Xen's own lists: reads of IA32_QM_EVTSEL and QM_CTR, TSC (scaled), TSX_FORCE_ABORT, TSX_CTRL, MCU_OPT_CTRL and PPIN; writes of QM_EVTSEL and QM_CTR only (cache monitoring; nothing of protection). libxc wraps it in a multicall.",
-                note: "Entries[].{u.cmd,idx}; usually wrapped in multicall by libxc.",
+                note: "libxc wraps it in a multicall.",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -1007,7 +1007,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "As microcode_update, with flags. XENPF_UCODE_FORCE skips the comparison of revisions, so an older and still signed blob can take mitigations away; it does not skip the digest list. Other bits are EINVAL already.",
-                note: "Flags FORCE.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -1141,7 +1141,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["kernel", "toolstack"],
                 sessions: &[],
                 mechanism: "Allocates frames for a domain within its maximum; extents, order and node are checked. On oneself it is the balloon driver's. The continuation stands in the bits of the operation number above 6.",
-                note: "Handle may be NULL; continuation in cmd register: low 6 bits op, high bits start_extent.",
+                note: "The pointer may be null. Where a call goes on stands in the register of the operation, above its low six bits.",
                 head: "",
                 layout: &[
                     "register 1: the operation, bits 0x3f",
@@ -1349,7 +1349,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["kernel", "toolstack"],
                 sessions: &["create-old-kernel-fallback", "create-HVM", "create-PVH"],
                 mechanism: "Puts the shared page, a grant table frame or another frame of the same domain at a guest frame number, and frees what was there. Foreign frames are ENOSYS here. On oneself (PVH) a process would replace a page of the kernel's; PV is EACCES.",
-                note: "Space; gmfn_range updates idx/gpfn/size in caller struct on continuation.",
+                note: "For a range Xen moves index, frame and size on in the caller's structure.",
                 head: "",
                 layout: &[
                     "register 1: the operation, bits 0x3f",
@@ -1439,7 +1439,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["kernel", "toolstack"],
                 sessions: &["create-PV32"],
                 mechanism: "Frees a domain's frames and gives it new ones of another size or address width. Both lists must name the same domain; since XSA-212 both handles are held against the rest of the range. On oneself a PV kernel gets frames for DMA so; a process would exchange the kernel's pages. Needed for 32-bit PV guests.",
-                note: "Out.domid must equal in.domid; two nested handles; nr_exchanged INOUT.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the operation, bits 0x3f",
@@ -1592,7 +1592,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &["create-HVM", "create-PVH", "mem-set"],
                 mechanism: "Sets how much memory a populate-on-demand guest has. xl mem-set issues it for a PVH domain 0 too: where nothing is populated on demand Xen does nothing, and a domain with devices is refused.",
-                note: "Xl mem-set path; struct has domid at end.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the operation, bits 0x3f",
@@ -1702,7 +1702,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Pages guest memory out and in. Only with CONFIG_MEM_PAGING, experimental and not built by Debian (ENOSYS). Xen refuses oneself; prep reads 4096 bytes behind a nested handle.",
-                note: "Op; implicit length 4096.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the operation, bits 0x3f",
@@ -1733,7 +1733,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Reads and sets access rights of an HVM guest's frames, for a monitor that has a ring on it. rcu_lock_live_remote_domain_by_id(): EPERM for oneself. Two arrays in one of the forms; the continuation is in the operation number.",
-                note: "Op; two arrays only for set_access_multi.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the operation, bits 0x3f",
@@ -1765,7 +1765,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Shares pages between two domains and forks guests. Only with CONFIG_MEM_SHARING, experimental and not built by Debian (ENOSYS). Xen refuses oneself in each place.",
-                note: "Op; u.share.client_domain,u.range.client_domain,u.fork.parent_domain by op (Xen refuses self on each).",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the operation, bits 0x3f",
@@ -1798,7 +1798,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["kernel", "toolstack"],
                 sessions: &[],
                 mechanism: "The same for a list, and foreign frames too. Xen asks whether the changed domain (not the caller) may map foreign_domid, so an unprivileged guest cannot be given dom0's pages, unless domctl set_target has made dom0 its target (PVH dom0). On oneself it is how the PVH kernel maps guests. Three arrays; the handles advance on continuation.",
-                note: "Space; u.foreign_domid when space==gmfn_foreign; 3 nested arrays; handles advanced in caller struct on continuation (4.20: shifts in place).",
+                note: "Xen moves the three pointers and the number on in the caller's structure.",
                 head: "",
                 layout: &[
                     "register 1: the operation, bits 0x3f",
@@ -1955,7 +1955,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["kernel"],
                 sessions: &[],
                 mechanism: "Hands frames of another domain's grant table, ioreq server or trace buffer to the caller. Oneself is EPERM. For a PVH caller frame_list is read: guest frame numbers whose entries are overwritten, so a raw call replaces pages of the kernel's. privcmd has its own ioctl for it.",
-                note: "Frame_list direction depends on dom0 type: IN gfns (HVM/PVH) or OUT mfns (PV).",
+                note: "The list is read by Xen for a PVH or HVM caller, and written for a paravirtual one.",
                 head: "",
                 layout: &[
                     "register 1: the operation, bits 0x3f",
@@ -1992,7 +1992,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
             used_by: &["kernel", "toolstack"],
             sessions: &[],
             mechanism: "A list of any hypercalls. Each goes through its own handler, so the gate sees it there; the guard must refuse the list or judge each entry (libxc uses it for resource_op only).",
-            note: "FILTER: must refuse or recurse over nr_calls x 64-byte entries.",
+            note: "",
             head: "",
             layout: &[
                 "register 1: the address of as many structures as register 2 says",
@@ -5935,7 +5935,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["kernel"],
                 sessions: &[],
                 mechanism: "Connects an own port with one that another domain offers. The device evtchn is the mediated way, and keeps a process to its own ports.",
-                note: "Remote_dom.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the operation",
@@ -6111,7 +6111,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["kernel", "toolstack"],
                 sessions: &["create"],
                 mechanism: "Makes a port in a domain that another one (dom0 as a rule) may connect to. On oneself the device evtchn does it.",
-                note: "Remote_dom (may legitimately be self).",
+                note: "The other domain may well be the caller: it is who may connect.",
                 head: "",
                 layout: &[
                     "register 1: the operation",
@@ -6229,7 +6229,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["kernel", "toolstack"],
                 sessions: &[],
                 mechanism: "Closes all ports of a domain, which must be paused if it is another. On oneself it ends the kernel's event delivery.",
-                note: "VALUE; Xen requires target paused if remote (controller_pause_count).",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the operation",
@@ -6641,7 +6641,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["kernel", "toolstack"],
                 sessions: &["passthrough"],
                 mechanism: "Connects a GSI or MSI to an interrupt of a domain. Another domain gets one only for passthrough, which is refused; on itself dom0's kernel connects its own devices, and HVM guests their emulated ones, so the gate admits oneself. table_base and bus choose the device that Xen then programs.",
-                note: "Type,index,bus,devfn of assigned device; libxl PVH-dom0 path uses domid=DOMID_SELF then domU.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the operation",
@@ -7175,7 +7175,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["kernel", "toolstack"],
                 sessions: &["create-HVM", "create-PVH", "create-arm", "shutdown/destroy", "qemu"],
                 mechanism: "Sets a parameter of an HVM or PVH domain; index and values are checked, some can be set once. On oneself Xen admits eight (callback, event channels, VM86 TSS and the like), which dom0's PVH kernel sets: a process could redirect its event delivery. PV domains: EINVAL.",
-                note: "Index (allow-list of ~15 params at build).",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the operation",
@@ -7556,7 +7556,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Whether views are on. Of a guest with altp2m only.",
-                note: "Cmd; versioned(HVMOP_ALTP2M_INTERFACE_VERSION).",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the operation",
@@ -7589,7 +7589,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Switches alternate views of a guest on or off. The domain must be HVM with altp2m set at its creation, which dom0 never has (EINVAL or EOPNOTSUPP); all numbers are of that guest. A technology preview, open to any toolstack.",
-                note: "Cmd; versioned(HVMOP_ALTP2M_INTERFACE_VERSION).",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the operation",
@@ -7622,7 +7622,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Gives a vCPU a frame of its own guest for #VE information. The domain must be HVM with altp2m set at its creation, which dom0 never has (EINVAL or EOPNOTSUPP); all numbers are of that guest. A technology preview, open to any toolstack.",
-                note: "Cmd; versioned(HVMOP_ALTP2M_INTERFACE_VERSION).",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the operation",
@@ -7655,7 +7655,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Makes a view. The domain must be HVM with altp2m set at its creation, which dom0 never has (EINVAL or EOPNOTSUPP); all numbers are of that guest. A technology preview, open to any toolstack.",
-                note: "Cmd; versioned(HVMOP_ALTP2M_INTERFACE_VERSION).",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the operation",
@@ -7688,7 +7688,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Destroys a view. The domain must be HVM with altp2m set at its creation, which dom0 never has (EINVAL or EOPNOTSUPP); all numbers are of that guest. A technology preview, open to any toolstack.",
-                note: "Cmd; versioned(HVMOP_ALTP2M_INTERFACE_VERSION).",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the operation",
@@ -7721,7 +7721,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Makes all vCPUs use a view. The domain must be HVM with altp2m set at its creation, which dom0 never has (EINVAL or EOPNOTSUPP); all numbers are of that guest. A technology preview, open to any toolstack.",
-                note: "Cmd; versioned(HVMOP_ALTP2M_INTERFACE_VERSION).",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the operation",
@@ -7754,7 +7754,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Sets access rights of a guest frame in a view. The domain must be HVM with altp2m set at its creation, which dom0 never has (EINVAL or EOPNOTSUPP); all numbers are of that guest. A technology preview, open to any toolstack.",
-                note: "Cmd; versioned(HVMOP_ALTP2M_INTERFACE_VERSION).",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the operation",
@@ -7787,7 +7787,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Lets a frame number of a view show another frame of the same guest. The domain must be HVM with altp2m set at its creation, which dom0 never has (EINVAL or EOPNOTSUPP); all numbers are of that guest. A technology preview, open to any toolstack.",
-                note: "Cmd; versioned(HVMOP_ALTP2M_INTERFACE_VERSION).",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the operation",
@@ -7820,7 +7820,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Sets access rights of many guest frames in a view; two arrays of nr entries are read, and progress is written back. The domain must be HVM with altp2m set at its creation, which dom0 never has (EINVAL or EOPNOTSUPP); all numbers are of that guest. A technology preview, open to any toolstack.",
-                note: "Cmd; versioned(HVMOP_ALTP2M_INTERFACE_VERSION).",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the operation",
@@ -7855,7 +7855,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Switches #VE for a guest frame. The domain must be HVM with altp2m set at its creation, which dom0 never has (EINVAL or EOPNOTSUPP); all numbers are of that guest. A technology preview, open to any toolstack.",
-                note: "Cmd; versioned(HVMOP_ALTP2M_INTERFACE_VERSION).",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the operation",
@@ -7888,7 +7888,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Whether a guest frame raises #VE. Of a guest with altp2m only.",
-                note: "Cmd; versioned(HVMOP_ALTP2M_INTERFACE_VERSION).",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the operation",
@@ -7921,7 +7921,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Access rights of a guest frame. Of a guest with altp2m only.",
-                note: "Cmd; versioned(HVMOP_ALTP2M_INTERFACE_VERSION).",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the operation",
@@ -7954,7 +7954,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Takes that frame away. The domain must be HVM with altp2m set at its creation, which dom0 never has (EINVAL or EOPNOTSUPP); all numbers are of that guest. A technology preview, open to any toolstack.",
-                note: "Cmd; versioned(HVMOP_ALTP2M_INTERFACE_VERSION).",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the operation",
@@ -7987,7 +7987,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Which view a vCPU uses. Of a guest with altp2m only.",
-                note: "Cmd; versioned(HVMOP_ALTP2M_INTERFACE_VERSION).",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the operation",
@@ -8020,7 +8020,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Switches #VE for a range of guest frames. The domain must be HVM with altp2m set at its creation, which dom0 never has (EINVAL or EOPNOTSUPP); all numbers are of that guest. A technology preview, open to any toolstack.",
-                note: "Cmd; versioned(HVMOP_ALTP2M_INTERFACE_VERSION).",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the operation",
@@ -8053,7 +8053,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Hides a view from VMFUNC. The domain must be HVM with altp2m set at its creation, which dom0 never has (EINVAL or EOPNOTSUPP); all numbers are of that guest. A technology preview, open to any toolstack.",
-                note: "Cmd; versioned(HVMOP_ALTP2M_INTERFACE_VERSION).",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the operation",
@@ -8093,7 +8093,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &["xenconsoled", "dmesg"],
                 mechanism: "Copies Xen's console ring into the caller's buffer; index and count are clamped to the ring, clear only moves the read mark. The text holds addresses and what debug keys and guests printed, so it is a read: admitted at integrity (xenconsoled and xl dmesg need it), refused at confidentiality. dom0's kernel never issues it.",
-                note: "Clear.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -8124,7 +8124,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Sizes, switches and filters the trace buffers and returns the frame of their description. Xen itself allocates the buffers: the caller chooses no address, the size is capped and can be set once. The pages are shared read-write with privileged domains, but reach a process only by mapping DOMID_XEN, which the guard always refuses; Xen bounds the producer index that it reads back. What is left is a trace of Xen and all guests.",
-                note: "Cmd; needs privcmd mmap of DOMID_XEN which must be denied separately.",
+                note: "What it enables is read by mapping frames of DOMID_XEN: that is another door, which the guard holds.",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -8215,7 +8215,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Copies out or resets Xen's performance counters. Only with CONFIG_PERF_COUNTERS, which Debian does not build: Xen answers ENOSYS. Nothing but counters is written. Xen learns no lengths from the caller, so a filter cannot bound the two output buffers by what stands in the call.",
-                note: "Cmd; counts are outputs of same call when handles NULL: lengths are NOT given by caller (nr_counters/nr_vals are OUT) so buffer size is implicit.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -8287,7 +8287,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Runs the handler of each key: dumps of registers, stacks, page tables and tables of domains (dom0's kernel's too) to the console, crash, reboot, NMI, reset of shadow page tables. SUPPORT.md excludes debug keys from security support, so a handler's flaw is nobody's advisory. No handler writes what a caller chooses: the plain effects are reads and denial of service. The serial console reaches the same handle_keypress().",
-                note: "Each key byte.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -8379,7 +8379,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Statistics of P and C states, and their reset. The processor is checked, and arrays are cut to the caller's count (the transition matrix is copied whole or not at all).",
-                note: "Type; px transition matrix is total*total elements; 4.20.x checks sizes, older did not (HEAD aa70996a clarifies).",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -8415,7 +8415,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Takes processors offline and online, or all sibling threads at once. ONLINE with SMT off takes a sibling down again; only SMT_ENABLE clears that state (opt_smt) and so takes back an smt=off of signed text, as smt=on on the command line would (sibling threads can then sample each other's data: confidentiality). The number is checked in cpu_up()/cpu_down(); the rest is availability.",
-                note: "Op.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -8451,8 +8451,8 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Governor, frequency limits, HWP hints, turbo and C-state limit. The governor is looked up by name; ondemand values and HWP bytes are range-checked; frequencies are clamped by the driver's verify(); no register address comes from the caller. Three output arrays have lengths that Xen compares with its own before it writes.",
-                note: "Cmd; 3 nested arrays only for GET_CPUFREQ_PARA; HEAD splits CPPC get (0x16) out of the union and changes layout, version 0x16.",
-                head: "get_para union flattened, new GET_CPUFREQ_CPPC(0x16)->get_cppc; sysctl version 0x16",
+                note: "Three pointers, for one of its commands only.",
+                head: "Reading CPPC becomes a command of its own, and the union is laid out in another way.",
                 layout: &[
                     "register 1: the address of the structure",
                     "structure struct xen_sysctl, 136 bytes",
@@ -8486,7 +8486,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Takes machine pages out of the allocator, brings them back, or asks. The array of results has end - start + 1 entries, counted in 32 bits: start 0 with end 0xffffffff allocates none, and each page's result is then written from ZERO_BLOCK_PTR (address -1) upwards. The first write faults on today's page tables (a crash), but it is an unbounded write. With end below 2^31 the sum cannot wrap. Otherwise: pages of Xen's image and non-RAM are refused, a page in use is only marked, so availability; an offlined page can come back unscrubbed (a read between guests).",
-                note: "Count = end-start+1 (derived); handle is XEN_GUEST_HANDLE not _64 (32-bit layout differs).",
+                note: "The pointer is of the kind that is smaller for 32-bit callers.",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -8523,7 +8523,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Copies out or resets lock statistics. Only with CONFIG_DEBUG_LOCK_PROFILE, which Debian does not build: ENOSYS.",
-                note: "Cmd.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -8585,7 +8585,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &["info", "create"],
                 mechanism: "Memory and distances of nodes. The matrix has as many rows and columns as Xen's nodes or the caller's count, whichever is smaller.",
-                note: "Distance is num_nodes^2 with Xen-side N.",
+                note: "The number of nodes that Xen has may be smaller than the caller's; the square is of Xen's.",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -8617,7 +8617,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &["info", "create"],
                 mechanism: "Makes and fills pools of processors. Pools and processors are looked up and checked, the scheduler must be one that is built. Moving a domain uses rcu_lock_remote_domain_by_id(): EPERM for oneself; another domain's move changes scheduling only.",
-                note: "Op; u.cpupool_op.domid (32-bit).",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -8651,7 +8651,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Global parameters of the scheduler of a pool, range-checked by credit and credit2, the only ones that Debian builds. (Arinc653's schedule has a handle; it is not built.).",
-                note: "Cmd,sched_id.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -8682,7 +8682,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Copies out or resets coverage counters. Only with CONFIG_COVERAGE, which Debian does not build (EOPNOTSUPP), and not security supported.",
-                note: "Cmd.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -8866,7 +8866,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Loads an ELF payload into Xen's address space. 4.20 verifies no signature (only build ids), and action then runs it in Xen.",
-                note: "Cmd=0; nested name handle.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -8899,7 +8899,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "State of a payload; the name is copied with a checked length.",
-                note: "Cmd=1; nested name handle (IN).",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -8931,8 +8931,8 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Names, states and metadata of payloads. In 4.20 the name and metadata buffers have no length in the call: Xen writes as much as there is. With nothing loaded it writes nothing into them; a guard must hold them well below the end of the user range (1024 names of 128 bytes, metadata of any size).",
-                note: "Cmd=2; name/metadata buffers unsized by caller in 4.20, sized at HEAD (4c3ce492).",
-                head: "name_total_size/metadata_total_size become IN sizes",
+                note: "",
+                head: "The caller says how large the buffers for names and metadata are.",
                 layout: &[
                     "register 1: the address of the structure",
                     "structure struct xen_sysctl, 136 bytes",
@@ -8967,7 +8967,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Applies, reverts, replaces or unloads a payload: patches Xen's text and runs its hooks. Reverting takes a security fix away again.",
-                note: "Cmd=3; NODEPS flag.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -9031,7 +9031,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Arm only; ENOSYS on x86. On Arm it changes the host device tree from a blob and would be a breach.",
-                note: "FDT blob.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -9075,8 +9075,8 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &["create"],
                 mechanism: "Creates a domain with flags=0 for domain_create(), so never CDF_privileged; id 0 cannot be had, and without late hardware domain no id makes one privileged. But grant_table_init() takes max_grant_frames up to INT_MAX without any cap: from 2^23 on num_act_frames_from_sha_frames() wraps in 32 bits, gt->active is allocated too small, and gnttab_grow_table() (setup_table, add_to_physmap, acquire_resource of that domain) writes pointers behind it in Xen's heap; from 2^20 on nr_grant_entries() wraps. nested_virt is experimental, vpmu and altp2m have no security support, vmtrace is introspection nobody needs.",
-                note: "Flags,ssidref,altp2m; must accept domain=0 as 'allocate', NOT as self.",
-                head: "altp2m_opts(u32) split into {u16 opts; u16 nr}; new CDF_trap_unmapped_accesses bit 8",
+                note: "The id in the structure is wished for: 0 and reserved numbers ask for any, and mean no domain that exists.",
+                head: "The options for altp2m become two numbers of 16 bits, and flag 8 is defined.",
                 layout: &[
                     "register 1: the address of the structure",
                     "structure struct xen_domctl, 144 bytes",
@@ -9134,7 +9134,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &["shutdown/destroy"],
                 mechanism: "Tears another domain down; only pages, ports and structures of that domain are released, by reference count. Takes a continuation with the same structure.",
-                note: "Continuation -ERESTART.",
+                note: "Goes on with the same structure until it is done.",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -9269,7 +9269,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &["create"],
                 mechanism: "Sets hard and soft affinity, masks bounded by nr_cpu_ids; FORCE undoes a SCHEDOP_pin_override. Scheduling only. Writes the effective masks back through both bitmap handles.",
-                note: "FORCE flag undoes SCHEDOP_pin_override.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -9306,7 +9306,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Log-dirty and pool size of another domain; the bitmap is written through a handle in chunks bounded by `pages`, rounded up to a byte. Log-dirty with HAP is live migration. ENABLE and ENABLE_TEST would put a PV guest on shadow paging, which has no security support and no user (Debian builds without it: -EOPNOTSUPP). The continuation comes back as hypercall 49 (paging_domctl_cont), which must be judged by the same row.",
-                note: "Op; continuation through hypercall 49 paging_domctl_cont with same struct pointer.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -9510,7 +9510,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &["create"],
                 mechanism: "Weights, caps, budgets. sched_id must be the scheduler of the domain's pool; vCPU ids are bounded. Wrong numbers unbalance scheduling, nothing else. Only commands 2 and 3 hold a handle, with the others the same bytes are numbers.",
-                note: "Cmd,sched_id; handle only for SCHEDOP_{put,get}vcpuinfo (union).",
+                note: "Only two of its commands hold a pointer; with others the same bytes are numbers.",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -9573,7 +9573,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Marks a domain as debugged, so that #BP and #DB pause it for gdbsx. No breach by itself, but a debugger's interface without security support whose users (gdbsx) need the refused operations anyway.",
-                note: "Only with gdbsx; deny by default.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -9604,7 +9604,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &["passthrough"],
                 mechanism: "Permits a domain an IRQ that the caller may use: an interrupt of a device dom0 drives can be taken over. Only pass-through uses it.",
-                note: "Pirq must belong to a device quarantined/assigned to pciback.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -9635,7 +9635,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &["passthrough"],
                 mechanism: "Copies a piece of dom0's iomem_caps to a domain. These caps begin as all of the address space and only lose LAPIC, IO-APICs, HyperTransport, unusable RAM, HPET and IOMMU registers: all RAM stays in, Xen's own text and heap included. Together with memory_mapping any unprivileged HVM domain gets Xen's memory writable, with or without an IOMMU; so a breach without any device.",
-                note: "First_mfn,nr_mfns must lie in BARs of a device assigned (pciback) to that domain; needed only for passthrough.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -9669,7 +9669,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &["passthrough"],
                 mechanism: "Gives I/O ports of dom0 to a domain: a device's DMA engine, the SMI command port 0xB2, ACPI power management. dom0's caps lack only PIC, PIT, PM timer, 0xCF9, 0xCFC-0xCFF and a few more. Only pass-through uses it.",
-                note: "Ports must be in I/O BARs of assigned device.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -9704,7 +9704,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &["create-PV", "create-PVH"],
                 mechanism: "memset(0xcc) and stubs into a frame of the target at a chosen gmfn. In another domain the page is taken by get_page with that domain as owner (a grant of dom0 does not pass; a foreign entry passes only if the domain is device model of the owner, see set_target) and by PGT_writable, so only its own memory changes. Needed to build PV and PVH.",
-                note: "Self-target = kernel memory corruption.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -9739,7 +9739,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &[],
                 sessions: &[],
                 mechanism: "Continuation number of soft_reset, in the same case of the switch. Sent directly it only resumes a reset in progress, else evtchn_reset() says -EBUSY; vCPUs must all be paused for shutdown either way. The guard may refuse it as a first call, since the continuation happens below it.",
-                note: "In Xen case falls together with soft_reset; userspace has no business issuing 23.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -10095,7 +10095,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &["passthrough"],
                 mechanism: "Moves a PCI device's IOMMU context from dom0 (or quarantine) to a domain. What the device may reach then is that domain's memory, but the boundary moves into its firmware, RDM_RELAXED drops reserved regions, and the device comes back. Self-assignment is -EINVAL.",
-                note: "Sbdf must be bound to pciback; dev (PCI|DT) union with handle path for DT; domid may be DOMID_IO.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -10127,7 +10127,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &["create-arm", "passthrough"],
                 mechanism: "Binds a machine IRQ of a passed-through device to a guest interrupt. XSM_DM_PRIV: a stub domain may ask too.",
-                note: "Irq_type.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -10162,7 +10162,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &["passthrough"],
                 mechanism: "Enters any machine frames for which caller and target have iomem access into an HVM domain's p2m as p2m_mmio_direct, writable. set_typed_p2m_entry() does not ask whether the frame is RAM or whose: with iomem_permission this maps Xen's and dom0's memory into a guest. Only pass-through uses it.",
-                note: "First_mfn,nr_mfns in assigned BARs; positive return = partial.",
+                note: "A positive answer means that a part is done.",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -10193,7 +10193,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &["passthrough"],
                 mechanism: "As ioport_permission, with a translation of port numbers, for an HVM domain. XSM_DM_PRIV.",
-                note: "First_mport,nr_ports in assigned I/O BARs.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -10227,7 +10227,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Sets 32-bit syscall and sysenter callbacks (canonical, selectors forced to ring 3) and vMCE state of a PV vCPU of another domain; part of restore.",
-                note: "Size selects how much is applied.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -10318,7 +10318,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &["passthrough"],
                 mechanism: "Says whether a PCI device exists and is unassigned; changes nothing (XEN_DOMCTL_DEV_PCI only on x86).",
-                note: "Dev; handle path for DT.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -10354,7 +10354,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Makes `domain` device model of HVM domain `target`: XSM_DM_PRIV and XSM_TARGET over it. With a PVH dom0 as target (it is an HVM domain, Xen only asks that) an unprivileged domain could map dom0's kernel memory by mmu_update, set its HVM parameters and send it dm_ops: a breach by two toolstack operations. Between two guests it is what stub domains need (xl device_model_stubdomain_override=1).",
-                note: "U.set_target.target must be checked like domain.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -10392,7 +10392,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &["passthrough"],
                 mechanism: "Takes a device back: a device that a guest has programmed returns to quarantine or dom0's context. Nothing can have been assigned while locked from boot on.",
-                note: "Sbdf; dev.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -10424,7 +10424,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &["passthrough"],
                 mechanism: "Undoes bind_pt_irq.",
-                note: "Irq_type.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -10487,7 +10487,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Monitor-trap single-stepping of an HVM vCPU. No breach, but introspection without security support, and no toolstack uses it.",
-                note: "Deny on self; debug tooling only.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -10553,7 +10553,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Attaches an introspection ring: maps a page of the guest into Xen and lets the agent answer with registers. Paging and sharing rings are not built (UNSUPPORTED). Introspection has no security support and no toolstack uses it. vm_event_enable() never asks whether the target is HVM: on a PV domain it reads d->arch.hvm.params, which is zero in the union, from address 0.",
-                note: "Op,mode.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -10683,7 +10683,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Replaces up to 1024 frame numbers in the caller's array by page types; part of save and dump-core. The array is read and WRITTEN at a raw pointer with 8 bytes an element for a 64-bit caller (4 for a 32-bit one); a preempted call stores an advanced pointer and a smaller num in the structure.",
-                note: "Num and array pointer are modified in the CALLER STRUCT for preemption: copyback struct carries an advanced pointer.",
+                note: "Where a call goes on, Xen stores an advanced pointer and a smaller number in the structure: what is copied back must not hold a pointer that is not the caller's.",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -10844,7 +10844,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Names the domain that receives a global VIRQ; needed for a xenstore stub domain (init-xenstore-domain). An event without data: dom0 can only lose the notice.",
-                note: "Virq.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -11000,7 +11000,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Reads seven MSRs of a PV vCPU as the guest sees them; part of save.",
-                note: "NULL handle = count query.",
+                note: "Without a buffer it tells how many there are.",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -11067,7 +11067,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &["create"],
                 mechanism: "Replaces the virtual NUMA table. Sizes are bounded by a page each, nr_vcpus must be max_vcpus, node numbers are below MAX_NUMNODES; offline nodes are skipped by the allocator. vdistance has nr_vnodes squared elements.",
-                note: "Product nr_vnodes*nr_vnodes.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -11136,7 +11136,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Which events a guest's introspection ring reports; indexes are bounded, HVM only. Introspection has no security support and no toolstack uses it.",
-                note: "Op,event.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -11173,7 +11173,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Cache and bandwidth shares of a domain; socket and mask are checked against what the CPU reports.",
-                note: "Cmd get/set.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -11208,7 +11208,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Resets event channels, grants and shared info of another, shut-down domain, so that it can kexec. Changes cmd to 23 in the caller's structure to continue.",
-                note: "Rewrites op->cmd to 23 in CALLER buffer and creates continuation.",
+                note: "Xen changes the number of the operation to 23 in the structure and goes on with it.",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -11238,7 +11238,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &["create-arm"],
                 mechanism: "Arm only: -ENOSYS on x86.",
-                note: "U.vuart_op.console_domid.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -11343,7 +11343,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Processor trace of an HVM domain that was created with a buffer; key and value are masked, output stays in that buffer. With vmtrace_size refused at creation it has no target; introspection that no toolstack uses.",
-                note: "Cmd; option writes go to filtered MSR_RTIT_*.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -11405,7 +11405,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &["create"],
                 mechanism: "Size of the pool for page tables of an HVM domain; page-sized, at most 2^32-1 pages, free pages only are taken back. -EOPNOTSUPP for PV.",
-                note: "Continuation.",
+                note: "Goes on with the same structure until it is done.",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -11436,7 +11436,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Arm only and -ENOSYS on x86; there it attaches host MMIO and interrupts from a caller's device tree blob to a domain, domain 0 too, and no field tells which. Refused so that a port to Arm begins closed.",
-                note: "Not filterable by fields: FDT blob must be parsed.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -11467,7 +11467,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &["passthrough"],
                 mechanism: "As irq_permission, by GSI.",
-                note: "Gsi.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -11529,7 +11529,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &[],
                 sessions: &["xenstored"],
                 mechanism: "Tells whether a domain exists, runs or dies; xenstored asks. A stable form of getdomaininfo, in 4.21 and later only.",
-                note: "HEAD_ONLY; filter must accept interface_version 0 for this cmd only.",
+                note: "Its interface version is always 0. Not in 4.20.",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -11560,7 +11560,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Reads or writes memory by the target's virtual address through a page-table walk of Xen's own: for a PV target the root is arch.cr3 (Xen's slots are walked too) or a machine address the caller names, no owner is checked, so any PV domain gives all machine memory; for domain 0 itself its kernel. The buffer uva is a raw pointer, no handle. Debian builds without GDBSX (needs EXPERT): -ENOSYS there; on by default with EXPERT.",
-                note: "U.gdbsx_guest_memio.uva; pgd3val; deny outright.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the address of the structure",
@@ -11694,7 +11694,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Jumps to the loaded image or crashes into it; without one ENOENT. PV dom0 only.",
-                note: "Paravirtual dom0 only.",
+                note: "Only paravirtual callers have this hypercall.",
                 head: "",
                 layout: &[
                     "register 1: the operation",
@@ -11723,7 +11723,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &[],
                 sessions: &[],
                 mechanism: "Walks a list of pages by machine addresses that the caller wrote (any frame is mapped and read, and read again after the check) and builds an image with any destination and entry. PV dom0 only.",
-                note: "Page_list of machine addresses + code page.",
+                note: "Only paravirtual callers have this hypercall.",
                 head: "Removed.",
                 layout: &[
                     "register 1: the operation",
@@ -11751,7 +11751,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &[],
                 sessions: &[],
                 mechanism: "Drops a loaded image. While locked none can be loaded, and dropping one is availability. PV dom0 only.",
-                note: "Paravirtual dom0 only.",
+                note: "Only paravirtual callers have this hypercall.",
                 head: "Removed.",
                 layout: &[
                     "register 1: the operation",
@@ -11779,7 +11779,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Physical addresses and sizes of the crash area, Xen and the crash notes; the processor number is checked. No content. PV dom0 only.",
-                note: "Paravirtual dom0 only.",
+                note: "Only paravirtual callers have this hypercall.",
                 head: "",
                 layout: &[
                     "register 1: the operation",
@@ -11808,7 +11808,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Loads segments for destinations and an entry of the caller's choice; Xen later runs them with all rights. Nothing is verified. PV dom0 only.",
-                note: "Segments[nr_segments].buf.h, buf_size; dest_maddr arbitrary.",
+                note: "Only paravirtual callers have this hypercall.",
                 head: "",
                 layout: &[
                     "register 1: the operation",
@@ -11839,7 +11839,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Drops a loaded image. While locked none can be loaded, and dropping one is availability. PV dom0 only.",
-                note: "Paravirtual dom0 only.",
+                note: "Only paravirtual callers have this hypercall.",
                 head: "",
                 layout: &[
                     "register 1: the operation",
@@ -11868,7 +11868,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["toolstack"],
                 sessions: &[],
                 mechanism: "Whether an image is loaded. PV dom0 only.",
-                note: "Paravirtual dom0 only.",
+                note: "Only paravirtual callers have this hypercall.",
                 head: "",
                 layout: &[
                     "register 1: the operation",
@@ -12070,7 +12070,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["kernel"],
                 sessions: &[],
                 mechanism: "Reads the mode of the virtual PMU. EOPNOTSUPP without the option vpmu, and for HVM and PVH callers. The kernel's sysfs is the mediated way.",
-                note: "Sysfs hypervisor/pmu mediates.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the operation",
@@ -12099,7 +12099,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["kernel"],
                 sessions: &[],
                 mechanism: "Sets the host-wide mode; privileged callers, and only while no PMU is in use. Mode all lets dom0 profile everything. EOPNOTSUPP without the option vpmu, and for HVM and PVH callers. The kernel's sysfs is the mediated way.",
-                note: "Sysfs hypervisor/pmu mediates.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the operation",
@@ -12128,7 +12128,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["kernel"],
                 sessions: &[],
                 mechanism: "Reads the features. EOPNOTSUPP without the option vpmu, and for HVM and PVH callers. The kernel's sysfs is the mediated way.",
-                note: "Sysfs hypervisor/pmu mediates.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the operation",
@@ -12157,7 +12157,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["kernel"],
                 sessions: &[],
                 mechanism: "Sets the features; privileged callers, and only while no PMU is in use. EOPNOTSUPP without the option vpmu, and for HVM and PVH callers. The kernel's sysfs is the mediated way.",
-                note: "Sysfs hypervisor/pmu mediates.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the operation",
@@ -12186,7 +12186,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["kernel"],
                 sessions: &[],
                 mechanism: "Gives Xen a frame of the caller's into which it writes from then on. EOPNOTSUPP without the option vpmu, and for HVM and PVH callers. The kernel's sysfs is the mediated way.",
-                note: "Sysfs hypervisor/pmu mediates.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the operation",
@@ -12215,7 +12215,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["kernel"],
                 sessions: &[],
                 mechanism: "Takes it back. EOPNOTSUPP without the option vpmu, and for HVM and PVH callers. The kernel's sysfs is the mediated way.",
-                note: "Sysfs hypervisor/pmu mediates.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the operation",
@@ -12244,7 +12244,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["kernel"],
                 sessions: &[],
                 mechanism: "Takes the interrupt entry from that page. EOPNOTSUPP without the option vpmu, and for HVM and PVH callers. The kernel's sysfs is the mediated way.",
-                note: "Sysfs hypervisor/pmu mediates.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the operation",
@@ -12273,7 +12273,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 used_by: &["kernel"],
                 sessions: &[],
                 mechanism: "Loads the registers from that page. EOPNOTSUPP without the option vpmu, and for HVM and PVH callers. The kernel's sysfs is the mediated way.",
-                note: "Sysfs hypervisor/pmu mediates.",
+                note: "",
                 head: "",
                 layout: &[
                     "register 1: the operation",
@@ -13245,7 +13245,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
             used_by: &[],
             sessions: &[],
             mechanism: "The number by which Xen continues domctl shadow_op: takes a whole domctl again, of that operation only, and only for the caller that was interrupted (EBUSY), never on oneself (EINVAL). Xen re-enters with it by itself without a second ioctl. The gate must ask here what it asks in do_domctl for shadow_op.",
-            note: "X86 arch_1.",
+            note: "",
             head: "",
             layout: &[
                 "register 1: the address of the structure",
