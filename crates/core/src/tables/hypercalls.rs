@@ -19,6 +19,11 @@ pub static GATE: Rules<'static> = Rules {
                 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 4, 0, 0, 0, 5, 0, 0,
                 6,
             ],
+            concerns: &[
+                0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255,
+                255, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 0, 0, 0,
+                255, 0, 0, 255,
+            ],
             operations: &[
                 Operation {
                     number: 31,
@@ -95,6 +100,7 @@ pub static GATE: Rules<'static> = Rules {
         },
         Family {
             places: &[0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 3, 0, 4, 0, 0, 5],
+            concerns: &[0, 0, 0, 0, 0, 255, 0, 0, 0, 0, 0, 0, 0, 234, 0, 0, 0, 0, 0, 0, 255, 0, 255, 0, 0, 255],
             operations: &[
                 Operation {
                     number: 5,
@@ -155,6 +161,9 @@ pub static GATE: Rules<'static> = Rules {
         },
         Family {
             places: &[0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 3, 4, 0, 0, 0, 0, 0, 0, 0, 5, 6, 0, 7, 8],
+            concerns: &[
+                0, 255, 0, 255, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 0, 0, 0, 0, 0, 0, 0, 255, 255, 0, 255, 255,
+            ],
             operations: &[
                 Operation {
                     number: 1,
@@ -248,6 +257,7 @@ pub static GATE: Rules<'static> = Rules {
         },
         Family {
             places: &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2],
+            concerns: &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 252, 252],
             operations: &[
                 Operation {
                     number: 13,
@@ -276,6 +286,10 @@ pub static GATE: Rules<'static> = Rules {
         Family {
             places: &[
                 0, 1, 2, 0, 0, 0, 0, 3, 0, 0, 0, 4, 0, 0, 5, 6, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 8, 0, 0, 10,
+            ],
+            concerns: &[
+                0, 255, 255, 0, 0, 0, 0, 255, 0, 0, 0, 255, 0, 0, 255, 255, 0, 0, 0, 0, 255, 0, 0, 0, 0, 0, 0,
+                255, 0, 0, 255,
             ],
             operations: &[
                 Operation {
@@ -406,6 +420,12 @@ pub static GATE: Rules<'static> = Rules {
                 0, 0, 0, 18, 19, 20, 0, 21, 22, 23, 24, 0, 25, 26, 0, 0, 27, 28, 29, 0, 0, 0, 0, 0, 30, 31, 32,
                 33, 0, 0, 34, 35, 36, 37, 38, 39, 40, 41, 0, 0, 0, 0, 42, 43, 44, 0, 0, 45, 0, 46, 0, 0, 0, 47,
                 48, 0, 49, 50, 51,
+            ],
+            concerns: &[
+                0, 255, 234, 234, 0, 0, 0, 0, 0, 0, 255, 0, 234, 234, 0, 234, 0, 0, 255, 255, 255, 255, 234, 234,
+                234, 0, 0, 234, 234, 234, 0, 0, 0, 234, 234, 234, 0, 255, 255, 255, 255, 0, 234, 234, 0, 0, 255,
+                255, 255, 0, 0, 0, 0, 0, 255, 234, 255, 255, 0, 0, 234, 234, 234, 234, 255, 255, 234, 234, 0, 0,
+                0, 0, 234, 234, 234, 0, 0, 255, 0, 234, 0, 0, 0, 234, 255, 0, 234, 255, 255,
             ],
             operations: &[
                 Operation {
@@ -1062,6 +1082,7 @@ pub static GATE: Rules<'static> = Rules {
         },
         Family {
             places: &[1, 2, 3, 0, 4, 5],
+            concerns: &[255, 255, 255, 0, 255, 255],
             operations: &[
                 Operation {
                     number: 0,
@@ -1122,6 +1143,7 @@ pub static GATE: Rules<'static> = Rules {
         },
         Family {
             places: &[0, 0, 1],
+            concerns: &[0, 0, 255],
             operations: &[Operation {
                 number: 2,
                 selector: Operation::ANY_SELECTOR,
@@ -1136,6 +1158,7 @@ pub static GATE: Rules<'static> = Rules {
         },
         Family {
             places: &[0, 0, 0, 0, 1, 2, 3],
+            concerns: &[0, 0, 0, 0, 255, 255, 255],
             operations: &[
                 Operation {
                     number: 4,
@@ -1174,6 +1197,7 @@ pub static GATE: Rules<'static> = Rules {
         },
         Family {
             places: &[],
+            concerns: &[],
             operations: &[Operation {
                 number: Operation::ANY,
                 selector: Operation::ANY_SELECTOR,
@@ -1203,6 +1227,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
     families: &[
         Family {
             places: &[],
+            concerns: &[],
             operations: &[Operation {
                 number: Operation::ANY,
                 selector: Operation::ANY_SELECTOR,
@@ -1217,6 +1242,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[],
+            concerns: &[],
             operations: &[Operation {
                 number: Operation::ANY,
                 selector: Operation::ANY_SELECTOR,
@@ -1231,6 +1257,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[],
+            concerns: &[],
             operations: &[Operation {
                 number: Operation::ANY,
                 selector: Operation::ANY_SELECTOR,
@@ -1245,6 +1272,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[],
+            concerns: &[],
             operations: &[Operation {
                 number: Operation::ANY,
                 selector: Operation::ANY_SELECTOR,
@@ -1259,6 +1287,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[],
+            concerns: &[],
             operations: &[Operation {
                 number: Operation::ANY,
                 selector: Operation::ANY_SELECTOR,
@@ -1273,6 +1302,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[],
+            concerns: &[],
             operations: &[Operation {
                 number: Operation::ANY,
                 selector: Operation::ANY_SELECTOR,
@@ -1287,6 +1317,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[],
+            concerns: &[],
             operations: &[Operation {
                 number: Operation::ANY,
                 selector: Operation::ANY_SELECTOR,
@@ -1304,6 +1335,11 @@ pub static HYPERCALLS: Rules<'static> = Rules {
                 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 3,
                 4, 0, 5, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20,
                 21, 22, 23, 24, 25,
+            ],
+            concerns: &[
+                0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                255, 255, 224, 0, 224, 0, 0, 0, 255, 0, 0, 0, 0, 0, 0, 0, 0, 224, 255, 255, 255, 255, 224, 255,
+                224, 255, 255, 255, 255, 255, 224, 255, 255, 224, 224, 255,
             ],
             operations: &[
                 Operation {
@@ -1590,6 +1626,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[],
+            concerns: &[],
             operations: &[Operation {
                 number: Operation::ANY,
                 selector: Operation::ANY_SELECTOR,
@@ -1604,6 +1641,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[],
+            concerns: &[],
             operations: &[Operation {
                 number: Operation::ANY,
                 selector: Operation::ANY_SELECTOR,
@@ -1618,6 +1656,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[],
+            concerns: &[],
             operations: &[Operation {
                 number: Operation::ANY,
                 selector: Operation::ANY_SELECTOR,
@@ -1634,6 +1673,10 @@ pub static HYPERCALLS: Rules<'static> = Rules {
             places: &[
                 1, 2, 3, 4, 5, 6, 7, 8, 0, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26,
                 27, 28,
+            ],
+            concerns: &[
+                250, 250, 224, 224, 224, 255, 250, 250, 0, 224, 224, 250, 224, 250, 224, 250, 240, 224, 224, 224,
+                255, 250, 255, 250, 240, 255, 224, 224, 255,
             ],
             operations: &[
                 Operation {
@@ -1948,6 +1991,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[],
+            concerns: &[],
             operations: &[Operation {
                 number: Operation::ANY,
                 selector: Operation::ANY_SELECTOR,
@@ -1962,6 +2006,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[],
+            concerns: &[],
             operations: &[Operation {
                 number: Operation::ANY,
                 selector: Operation::ANY_SELECTOR,
@@ -1976,6 +2021,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[],
+            concerns: &[],
             operations: &[Operation {
                 number: Operation::ANY,
                 selector: Operation::ANY_SELECTOR,
@@ -1990,6 +2036,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[],
+            concerns: &[],
             operations: &[Operation {
                 number: Operation::ANY,
                 selector: Operation::ANY_SELECTOR,
@@ -2004,6 +2051,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
+            concerns: &[224, 224, 224, 224, 224, 224, 224, 224, 224, 224, 224, 224, 224, 224, 224],
             operations: &[
                 Operation {
                     number: 0,
@@ -2174,6 +2222,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[1, 2],
+            concerns: &[255, 255],
             operations: &[
                 Operation {
                     number: 0,
@@ -2201,6 +2250,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[],
+            concerns: &[],
             operations: &[Operation {
                 number: Operation::ANY,
                 selector: Operation::ANY_SELECTOR,
@@ -2215,6 +2265,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13],
+            concerns: &[255, 255, 250, 255, 255, 255, 224, 255, 255, 250, 224, 255, 255],
             operations: &[
                 Operation {
                     number: 0,
@@ -2363,6 +2414,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[1, 2],
+            concerns: &[255, 255],
             operations: &[
                 Operation {
                     number: 0,
@@ -2390,6 +2442,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[],
+            concerns: &[],
             operations: &[Operation {
                 number: Operation::ANY,
                 selector: Operation::ANY_SELECTOR,
@@ -2404,6 +2457,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[],
+            concerns: &[],
             operations: &[Operation {
                 number: Operation::ANY,
                 selector: Operation::ANY_SELECTOR,
@@ -2418,6 +2472,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16],
+            concerns: &[255, 255, 255, 224, 224, 255, 255, 255, 255, 255, 255, 255, 224, 255, 255, 255],
             operations: &[
                 Operation {
                     number: 0,
@@ -2599,6 +2654,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[],
+            concerns: &[],
             operations: &[Operation {
                 number: Operation::ANY,
                 selector: Operation::ANY_SELECTOR,
@@ -2613,6 +2669,10 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 0, 15, 16, 17, 18, 19, 20],
+            concerns: &[
+                250, 250, 250, 250, 250, 255, 255, 255, 255, 255, 255, 255, 255, 255, 0, 255, 255, 255, 255, 255,
+                255,
+            ],
             operations: &[
                 Operation {
                     number: 0,
@@ -2839,6 +2899,10 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         Family {
             places: &[
                 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25,
+            ],
+            concerns: &[
+                0, 255, 224, 255, 224, 224, 224, 224, 224, 255, 224, 224, 255, 255, 224, 255, 224, 224, 224, 224,
+                224, 255, 255, 224, 255, 255,
             ],
             operations: &[
                 Operation {
@@ -3120,6 +3184,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[1, 2],
+            concerns: &[255, 255],
             operations: &[
                 Operation {
                     number: 0,
@@ -3147,6 +3212,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[1, 2, 3, 4, 5, 6, 7, 8],
+            concerns: &[255, 255, 255, 255, 250, 255, 224, 255],
             operations: &[
                 Operation {
                     number: 0,
@@ -3240,6 +3306,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[1, 2],
+            concerns: &[255, 255],
             operations: &[
                 Operation {
                     number: 0,
@@ -3267,6 +3334,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18],
+            concerns: &[255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255],
             operations: &[
                 Operation {
                     number: 0,
@@ -3470,6 +3538,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
+            concerns: &[255, 255, 255, 255, 255, 224, 250, 255, 255, 255, 250, 255, 255, 255, 255],
             operations: &[
                 Operation {
                     number: 0,
@@ -3642,6 +3711,10 @@ pub static HYPERCALLS: Rules<'static> = Rules {
             places: &[
                 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 0, 15, 16, 17, 0, 18, 19, 20, 21, 22,
                 23, 24, 25, 26, 27,
+            ],
+            concerns: &[
+                0, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255, 255, 254, 254, 255, 255, 255, 0, 255, 255,
+                255, 0, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
             ],
             operations: &[
                 Operation {
@@ -3945,6 +4018,10 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[1, 2, 3, 4, 5, 6, 0, 0, 0, 7, 8, 9, 10, 11, 0, 12, 0, 0, 0, 0, 0, 0, 0, 13, 14, 15],
+            concerns: &[
+                250, 224, 255, 255, 255, 255, 0, 0, 0, 255, 224, 255, 255, 255, 0, 224, 0, 0, 0, 0, 0, 0, 0, 255,
+                255, 250,
+            ],
             operations: &[
                 Operation {
                     number: 0,
@@ -4282,6 +4359,10 @@ pub static HYPERCALLS: Rules<'static> = Rules {
             places: &[
                 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 0, 23, 24,
                 25, 0, 29, 30,
+            ],
+            concerns: &[
+                0, 255, 255, 224, 224, 255, 224, 255, 224, 224, 224, 255, 224, 0, 255, 255, 224, 224, 224, 224,
+                255, 224, 224, 224, 0, 224, 224, 255, 0, 224, 255,
             ],
             operations: &[
                 Operation {
@@ -4632,6 +4713,13 @@ pub static HYPERCALLS: Rules<'static> = Rules {
                 25, 26, 0, 0, 0, 27, 28, 29, 30, 31, 32, 33, 34, 0, 35, 36, 37, 38, 39, 40, 41, 0, 42, 0, 0, 0,
                 43, 44, 45, 46, 0, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 0, 58, 59, 60, 61, 62, 0, 63, 64,
                 65, 0, 66, 67, 68, 69, 70, 71, 72, 73, 74, 75,
+            ],
+            concerns: &[
+                0, 255, 250, 250, 240, 224, 0, 0, 0, 240, 255, 240, 250, 250, 224, 250, 240, 240, 255, 255, 255,
+                255, 250, 255, 250, 224, 255, 250, 250, 250, 0, 0, 0, 250, 250, 250, 224, 255, 255, 255, 255, 0,
+                250, 250, 255, 234, 255, 255, 255, 0, 224, 0, 0, 0, 255, 250, 255, 255, 0, 234, 250, 250, 250,
+                250, 255, 255, 250, 250, 240, 224, 0, 255, 250, 250, 250, 240, 0, 255, 240, 250, 0, 255, 224, 250,
+                255, 224, 250, 255, 255, 255, 255,
             ],
             operations: &[
                 Operation {
@@ -5552,6 +5640,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[1, 2, 3, 4, 5, 6, 7],
+            concerns: &[255, 255, 255, 224, 255, 255, 224],
             operations: &[
                 Operation {
                     number: 0,
@@ -5634,6 +5723,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[],
+            concerns: &[],
             operations: &[Operation {
                 number: Operation::ANY,
                 selector: Operation::ANY_SELECTOR,
@@ -5648,6 +5738,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[0, 1, 2, 3, 4],
+            concerns: &[0, 255, 255, 255, 255],
             operations: &[
                 Operation {
                     number: 1,
@@ -5697,6 +5788,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[1, 2, 3, 4, 5, 6, 7, 8],
+            concerns: &[255, 255, 255, 255, 255, 255, 255, 255],
             operations: &[
                 Operation {
                     number: 0,
@@ -5790,6 +5882,10 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20],
+            concerns: &[
+                0, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 255,
+                250,
+            ],
             operations: &[
                 Operation {
                     number: 1,
@@ -6015,6 +6111,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[1, 2, 3],
+            concerns: &[224, 224, 255],
             operations: &[
                 Operation {
                     number: 0,
@@ -6053,6 +6150,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[0, 1, 2, 3, 4, 5, 6],
+            concerns: &[0, 255, 255, 255, 255, 255, 255],
             operations: &[
                 Operation {
                     number: 1,
@@ -6124,6 +6222,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
         },
         Family {
             places: &[],
+            concerns: &[],
             operations: &[Operation {
                 number: Operation::ANY,
                 selector: Operation::ANY_SELECTOR,

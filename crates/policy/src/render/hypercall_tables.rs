@@ -31,7 +31,11 @@ fn rules(out: &mut String, policy: &Policy, rules: &Rules<'_>, name: &str, about
         rules.numbers
     );
     for family in rules.families {
-        let _ = writeln!(out, "Family {{ places: &{:?}, operations: &[", family.places);
+        let _ = writeln!(
+            out,
+            "Family {{ places: &{:?}, concerns: &{:?}, operations: &[",
+            family.places, family.concerns
+        );
         for operation in family.operations {
             row(out, policy, operation);
         }
