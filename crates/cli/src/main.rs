@@ -7,6 +7,7 @@ mod explain;
 mod lint;
 mod prove;
 mod xen;
+mod status;
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
@@ -33,6 +34,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Prove(arguments) => prove::run(&arguments),
         Command::Xen(command) => xen::run(&command),
+        Command::Status(arguments) => status::run(&arguments),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "xen-lockdown", &mut text);
