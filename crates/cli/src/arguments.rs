@@ -255,6 +255,8 @@ pub(crate) enum XenCommand {
         #[arg(long, value_name = "DIR")]
         folder: Option<PathBuf>,
     },
+}
+
 const STATUS_HELP: &str = "\
 Asks the Xen that this host runs on. That takes root in dom0, with the module xen-privcmd.
 

@@ -6,8 +6,8 @@ mod arguments;
 mod explain;
 mod lint;
 mod prove;
-mod xen;
 mod status;
+mod xen;
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
