@@ -7,6 +7,7 @@ mod explain;
 mod lint;
 mod prove;
 mod status;
+mod xen;
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
@@ -32,6 +33,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Lint(arguments) => lint::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Prove(arguments) => prove::run(&arguments),
+        Command::Xen(command) => xen::run(&command),
         Command::Status(arguments) => status::run(&arguments),
         Command::Completions { shell } => {
             let mut text = Vec::new();

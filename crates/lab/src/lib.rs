@@ -7,6 +7,7 @@ pub mod boot;
 pub mod console;
 pub mod esp;
 pub mod guest;
+pub mod hypervisor;
 pub mod image;
 pub mod initramfs;
 pub mod inside;
