@@ -27,6 +27,9 @@ use crate::watch::Watch;
 /// What is declared for Debian's own Xen.
 const STOCK: &str = include_str!("../expected/stock.toml");
 
+/// What is declared for the same Xen with lockdown.
+const LOCKED_XEN: &str = include_str!("../expected/locked-xen.toml");
+
 /// How long dom0 may say nothing beyond what its longest step may take.
 const SILENCE: Duration = Duration::from_secs(60);
 
@@ -46,7 +49,8 @@ pub struct Options {
 }
 
 /// The names of all columns.
-pub const COLUMNS: &[(&str, Dom0)] = &[("stock", Dom0::Pv), ("stock", Dom0::Pvh)];
+pub const COLUMNS: &[(&str, Dom0)] =
+    &[("stock", Dom0::Pv), ("stock", Dom0::Pvh), ("locked-xen", Dom0::Pv), ("locked-xen", Dom0::Pvh)];
 
 /// What is declared for a column.
 ///
@@ -55,6 +59,7 @@ pub const COLUMNS: &[(&str, Dom0)] = &[("stock", Dom0::Pv), ("stock", Dom0::Pvh)
 pub fn declared(column: &str) -> Result<Declared> {
     match column {
         "stock" => Declared::read(STOCK).context("what is declared for stock"),
+        "locked-xen" => Declared::read(LOCKED_XEN).context("what is declared for locked-xen"),
         _ => bail!("there is no column {column}"),
     }
 }
@@ -94,8 +99,10 @@ pub fn run(folder: &Path, options: &Options, watch: &dyn Watch) -> Result<Report
     let inside: Vec<&Inside> = inside.iter().filter(|attack| wants(&attack.id)).collect();
     let outside: Vec<&Attack> = outside::ALL.iter().filter(|attack| wants(attack.id)).collect();
     let toolstack = toolstack.steps.iter().any(|step| wants(&step.id)).then_some(&toolstack);
-    let kinds: BTreeMap<&str, Xen> =
-        chosen.iter().map(|(name, _)| Ok((*name, hypervisor(&lab, name)?))).collect::<Result<_>>()?;
+    let kinds: BTreeMap<&str, Xen> = chosen
+        .iter()
+        .map(|(name, _)| Ok((*name, hypervisor(&lab, name, &|text| watch.says(text))?)))
+        .collect::<Result<_>>()?;
     let runs: Vec<ColumnRun<'_>> = chosen
         .into_iter()
         .filter_map(|(name, dom0)| Some((kinds.get(name)?, dom0)))
@@ -143,10 +150,19 @@ fn chosen(names: &[String]) -> Result<Vec<(&'static str, Dom0)>> {
     Ok(COLUMNS.iter().filter(wanted).copied().collect())
 }
 
-/// The Xen of the columns called `name`.
-fn hypervisor(lab: &Lab, name: &str) -> Result<Xen> {
+/// The Xen of the columns called `name`, built where it has to be.
+///
+/// # Errors
+/// Where there is no such column, or it cannot be built.
+pub fn hypervisor(lab: &Lab, name: &str, say: &(dyn Fn(&str) + Sync)) -> Result<Xen> {
     match name {
         "stock" => Ok(lab.stock.clone()),
+        "locked-xen" => {
+            let folder = lab.root.folder().parent().context("the root has no parent folder")?;
+            let built = crate::hypervisor::build(&lab.root, folder, say)?;
+            let image = fs::read(&built.efi).with_context(|| built.efi.display().to_string())?;
+            Ok(Xen { name: "locked-xen", image })
+        }
         _ => bail!("there is no column {name}"),
     }
 }
@@ -491,19 +507,21 @@ mod tests {
 
     #[test]
     fn columns_are_chosen_by_name() {
-        assert_eq!(chosen(&[]).unwrap().len(), 2);
+        assert_eq!(chosen(&[]).unwrap().len(), 4);
         assert_eq!(chosen(&["stock".into()]).unwrap().len(), 2);
         assert_eq!(chosen(&["stock-pvh".into()]).unwrap(), [("stock", Dom0::Pvh)]);
         assert!(chosen(&["nosuch".into()]).is_err());
     }
 
     #[test]
-    fn every_attack_from_outside_is_declared_for_stock() {
-        let declared: BTreeMap<String, toml::Value> = toml::from_str(STOCK).unwrap();
-        for attack in outside::ALL {
-            assert!(declared.contains_key(attack.id), "{}", attack.id);
+    fn every_attack_from_outside_is_declared_for_every_column() {
+        for (name, text) in [("stock", STOCK), ("locked-xen", LOCKED_XEN)] {
+            let declared: BTreeMap<String, toml::Value> = toml::from_str(text).unwrap();
+            for attack in outside::ALL {
+                assert!(declared.contains_key(attack.id), "{name}: {}", attack.id);
+            }
+            assert!(super::declared(name).is_ok());
         }
-        assert!(super::declared("stock").is_ok());
     }
 
     #[test]
