@@ -48,8 +48,9 @@ static uint8_t relation_to(const struct domain *target)
         return LOCKDOWN_TARGET_NONE;
     if ( is_system_domain(target) )
         return LOCKDOWN_TARGET_SPECIAL;
+    /* What a guest does to itself is between Xen and the guest. */
     if ( !is_protected(target) )
-        return LOCKDOWN_TARGET_OTHER;
+        return target == current->domain ? LOCKDOWN_TARGET_NONE : LOCKDOWN_TARGET_OTHER;
 
     return target == current->domain ? LOCKDOWN_TARGET_OWN : LOCKDOWN_TARGET_PRIVILEGED;
 }

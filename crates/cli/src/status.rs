@@ -230,7 +230,11 @@ fn human(status: &Status) -> String {
     let operations: u64 = answer.refused.iter().map(|refused| refused.count).fold(0, u64::saturating_add);
     let _ = writeln!(out, "\nOperations refused since the start: {operations}");
     for Refused { reason, count, text } in &answer.refused {
-        let _ = writeln!(out, "  {count:>8}  {reason}: {}", text.unwrap_or("a reason of this Xen that this program does not know"));
+        let _ = writeln!(
+            out,
+            "  {count:>8}  {reason}: {}",
+            text.unwrap_or("a reason of this Xen that this program does not know")
+        );
     }
     let tokens = (answer.tokens.len() as u64).saturating_add(answer.tokens_lost);
     let _ = writeln!(out, "Options refused at boot: {tokens}");
