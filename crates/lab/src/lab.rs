@@ -14,8 +14,8 @@ use crate::guest::{self, Guest};
 use crate::image::{self, Parts, Signed};
 use crate::initramfs::Initramfs;
 use crate::keys::{Key, Keys};
-use crate::machine::{Dom0, Machine, Setup};
-use crate::plan::{MODULES, Plan};
+use crate::machine::{Dom0, Extra, Machine, Setup};
+use crate::plan::{MODULES, Plan, Step};
 use crate::root::Root;
 use crate::varstore::{BootEntry, SecureBoot, Settings};
 
@@ -105,6 +105,10 @@ pub struct Scenario {
     pub stop_at: Vec<String>,
     /// How long dom0 may say nothing.
     pub silence: Duration,
+    /// What QEMU gets beside.
+    pub extra: Extra,
+    /// How many times longer than usual everything may take.
+    pub patience: u32,
 }
 
 impl Scenario {
@@ -122,6 +126,8 @@ impl Scenario {
             revoked: Vec::new(),
             stop_at: Vec::new(),
             silence: Duration::from_secs(120),
+            extra: Extra::default(),
+            patience: 1,
         }
     }
 }
@@ -178,9 +184,16 @@ impl Lab {
     /// # Errors
     /// Where the root lacks something.
     pub fn small_initramfs(&self) -> Result<Vec<u8>> {
+        self.small_initramfs_with(Vec::new())
+    }
+
+    /// As [`Lab::small_initramfs`], and then carries out `steps`, without Xen's daemons and tools.
+    ///
+    /// # Errors
+    /// Where the root lacks something.
+    pub fn small_initramfs_with(&self, steps: Vec<Step>) -> Result<Vec<u8>> {
         let modules = ["efivarfs", "xen-privcmd"];
-        let plan =
-            Plan { modules: modules.map(str::to_owned).to_vec(), daemons: Vec::new(), ..Plan::new(Vec::new()) };
+        let plan = Plan { modules: modules.map(str::to_owned).to_vec(), daemons: Vec::new(), ..Plan::new(steps) };
         let mut archive = Initramfs::new();
         archive.add_file("/init", fs::read(&self.guest.init)?, true);
         archive.add_file(OTHER_PROGRAM, fs::read(&self.guest.attacks)?, true);
@@ -242,11 +255,12 @@ impl Lab {
                 }],
             },
             disk,
+            extra: scenario.extra.clone(),
         };
         let limits = Limits {
-            boot: Duration::from_secs(240),
-            all: Duration::from_secs(1200),
-            silence: scenario.silence,
+            boot: Duration::from_secs(240) * scenario.patience,
+            all: Duration::from_secs(1200) * scenario.patience,
+            silence: scenario.silence * scenario.patience,
             stop_at: scenario.stop_at.clone(),
             logs: folder.clone(),
         };

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use lockdown_lab::boot::End;
+use lockdown_lab::count::{self, Build};
 use lockdown_lab::image::Parts;
 use lockdown_lab::lab::{self, Lab, Scenario};
 use lockdown_lab::machine::Dom0;
@@ -53,6 +54,24 @@ enum Command {
         #[arg(long, value_name = "PATH=FILE")]
         add: Vec<String>,
         /// Keep the machine's files
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Count what lockdown costs: the same machine with two builds of Xen (benches/README.md)
+    Count {
+        /// The folder with xen.efi and xen-syms of the build without lockdown
+        #[arg(long, value_name = "DIR")]
+        without: PathBuf,
+        /// The folder with those of the build with it
+        #[arg(long, value_name = "DIR")]
+        with: PathBuf,
+        /// How dom0 runs
+        #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Kind::Pv, Kind::Pvh])]
+        dom0: Vec<Kind>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Keep the machines' files
         #[arg(long)]
         keep: bool,
     },
@@ -125,6 +144,22 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             let [firmware, xen, kernel] = boot.times.seconds().map(|seconds| seconds.unwrap_or(f64::NAN));
             println!("end: {:?}; firmware {firmware:.1} s, xen {xen:.1} s, dom0 {kernel:.1} s", boot.end);
             Ok(if boot.end == End::Done { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        }
+        Command::Count { without, with, dom0, json, keep } => {
+            let without = Build::read("stock", &without)?;
+            let with = Build::read("locked", &with)?;
+            let mut lab = Lab::open(&folder, &project, &say)?;
+            if keep {
+                eprintln!("{}", lab.keep().display());
+            }
+            let dom0: Vec<Dom0> = dom0.into_iter().map(Into::into).collect();
+            let report = count::run(&lab, &project, &without, &with, &dom0, &say)?;
+            if json {
+                println!("{}", serde_json::to_string(&report)?);
+            } else {
+                print!("{}", report.text());
+            }
+            Ok(if report.missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
         }
     }
 }
