@@ -4,13 +4,17 @@
 
 use anyhow::{Context as _, Result, ensure};
 
+use zerocopy::{FromZeros as _, IntoBytes as _};
+
 use crate::calls::{Guest, domctl_buffer, number};
+use crate::layout::CreateDomain;
 use crate::outcome::{Outcome, works};
 use crate::xen::{Buffer, Privcmd};
 
 /// No domain ever gets this number here.
 const MISSING: u16 = 0x6fff;
 
+const CREATEDOMAIN: u32 = 1;
 const PAUSEDOMAIN: u32 = 3;
 const UNPAUSEDOMAIN: u32 = 4;
 const GETDOMAININFO: u32 = 5;
@@ -32,7 +36,7 @@ pub(crate) fn domctls(calls: &str) -> Outcome {
     let guest = Guest::create(&privcmd, &[])?;
     let kind = |name, operations: &[(u32, u16)], error| -> Result<Kind> {
         let buffers = operations.iter().map(|(command, domain)| {
-            // A limit on memory that does not limit, and nothing for the others.
+            // For max_mem a limit that does not limit, and nothing for the others.
             domctl_buffer(*command, *domain, &4096_u64.to_le_bytes()).map_err(anyhow::Error::from)
         });
         Ok(Kind { name, calls: buffers.collect::<Result<_>>()?, error })
@@ -50,6 +54,14 @@ pub(crate) fn domctls(calls: &str) -> Outcome {
         kind("max_mem of a guest", &[(MAX_MEM, guest.id)], None)?,
         kind("pausedomain of a missing domain", &[(PAUSEDOMAIN, MISSING)], Some(libc::ESRCH))?,
     ];
+    // Without a processor: Xen refuses it early, after the lock has looked at its numbers.
+    let none = CreateDomain::new_zeroed();
+    let createdomain = Kind {
+        name: "createdomain without processors",
+        calls: vec![domctl_buffer(CREATEDOMAIN, 0, none.as_bytes())?],
+        error: Some(libc::EINVAL),
+    };
+    let kinds = kinds.into_iter().chain([createdomain]).collect::<Vec<_>>();
     for kind in &kinds {
         repeat(&privcmd, kind, calls)?;
     }

@@ -13,7 +13,7 @@ const KNOWN_BY: usize = 16;
 
 /// `call` to an address relative to the next instruction.
 const CALL: u8 = 0xe8;
-const CALL_LENGTH: u64 = 5;
+const CALL_LENGTH: usize = 5;
 const VMRUN: [u8; 3] = [0x0f, 0x01, 0xd8];
 
 /// A function that hands hypercalls on.
@@ -79,10 +79,10 @@ fn calls(code: &[u8], address: u64, target: u64) -> Vec<u64> {
     let after = |(at, bytes): (usize, &[u8])| -> Option<u64> {
         let (first, distance) = bytes.split_first()?;
         let distance = i32::from_le_bytes(distance.try_into().ok()?);
-        let after = address.checked_add(at as u64)?.checked_add(CALL_LENGTH)?;
+        let after = address.checked_add(at as u64)?.checked_add(CALL_LENGTH as u64)?;
         (*first == CALL && after.wrapping_add_signed(distance.into()) == target).then_some(after)
     };
-    code.windows(CALL_LENGTH as usize).enumerate().filter_map(after).collect()
+    code.windows(CALL_LENGTH).enumerate().filter_map(after).collect()
 }
 
 /// `size` bytes of the image at `address`.
