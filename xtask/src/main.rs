@@ -37,8 +37,8 @@ enum Command {
     /// Fetch and unpack the source of a Debian package; print its folder
     Source {
         /// The release of Debian
-        #[arg(long, default_value_t = debian::Release::Trixie, value_enum)]
-        release: debian::Release,
+        #[arg(long, default_value = "trixie", value_enum)]
+        release: debian::Name,
         /// The source package
         #[arg(long, default_value = "xen")]
         package: String,
@@ -49,8 +49,8 @@ enum Command {
     /// Fetch and unpack Debian packages for amd64; print the folder of each
     Package {
         /// The release of Debian
-        #[arg(long, default_value_t = debian::Release::Trixie, value_enum)]
-        release: debian::Release,
+        #[arg(long, default_value = "trixie", value_enum)]
+        release: debian::Name,
         /// Ask the archive even if a finished folder is there
         #[arg(long)]
         refresh: bool,

@@ -24,6 +24,9 @@ pub(crate) enum Command {
     Explain(ExplainArguments),
     /// Boot real Xen under Secure Boot in a machine of its own, attack it, report what breached
     Prove(ProveArguments),
+    /// Make a locked Xen from an unmodified source tree
+    #[command(subcommand)]
+    Xen(XenCommand),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -185,6 +188,71 @@ pub(crate) struct ProveArguments {
     /// What to print
     #[arg(long, value_name = "FORMAT", default_value = "human", value_parser = PossibleValuesParser::new(["human", "json"]))]
     pub(crate) format: String,
+}
+
+const XEN_PATCH_EXAMPLES: &str = "\
+Examples:
+  xen-lockdown xen patch --tree xen-4.20
+      the patch series on standard output
+  xen-lockdown xen patch --tree xen-4.20 --output xen-4.20/debian/patches/lockdown
+      one file a patch, the list of them (series), and the object that the Makefile wants
+
+The object goes to xen/common/lockdown/object.bin once the patches are applied.
+
+Runs from the project's source. Needs mmdebstrap, and root or user namespaces.";
+
+const XEN_BUILD_EXAMPLES: &str = "\
+Examples:
+  xen-lockdown xen build --output out
+      Debian's Xen, with Debian's configuration and lockdown
+  xen-lockdown xen build --tree xen-4.20 --set CONFIG_LOCKDOWN_DEFAULT_BLIND=y --output out
+      another tree, locked from the start where the firmware cannot be seen
+
+Prints where xen.efi, xen.gz and xen-syms are. The same input gives the same bytes. SOURCE_DATE_EPOCH in the
+environment is the time that Xen says it was built at.
+
+Runs from the project's source. Needs mmdebstrap, and root or user namespaces.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum XenCommand {
+    /// Print what a tree has to be changed by, as ordinary patches
+    #[command(after_help = XEN_PATCH_EXAMPLES)]
+    Patch {
+        /// The unpacked source of Xen
+        #[arg(long, value_name = "DIR")]
+        tree: PathBuf,
+        /// Write files here instead
+        #[arg(long, value_name = "DIR")]
+        output: Option<PathBuf>,
+        /// Where the lab keeps its root [default: lab in cargo's target folder]
+        #[arg(long, value_name = "DIR")]
+        folder: Option<PathBuf>,
+    },
+    /// Build xen.efi, xen.gz and xen-syms
+    #[command(after_help = XEN_BUILD_EXAMPLES)]
+    Build {
+        /// The unpacked source of Xen [default: Debian's, fetched]
+        #[arg(long, value_name = "DIR")]
+        tree: Option<PathBuf>,
+        /// Copy what was built here
+        #[arg(long, value_name = "DIR")]
+        output: Option<PathBuf>,
+        /// The configuration to start from [default: Debian's for that release]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// A further line for the configuration; can be given more than once
+        #[arg(long, value_name = "LINE")]
+        set: Vec<String>,
+        /// Leave lockdown out, for comparison
+        #[arg(long)]
+        stock: bool,
+        /// Build even if it was built before
+        #[arg(long)]
+        again: bool,
+        /// Where the lab keeps its root [default: lab in cargo's target folder]
+        #[arg(long, value_name = "DIR")]
+        folder: Option<PathBuf>,
+    },
 }
 
 fn parse_variable(text: &str) -> Result<(String, String), String> {

@@ -6,6 +6,7 @@ mod arguments;
 mod explain;
 mod lint;
 mod prove;
+mod xen;
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
@@ -31,6 +32,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Lint(arguments) => lint::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Prove(arguments) => prove::run(&arguments),
+        Command::Xen(command) => xen::run(&command),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "xen-lockdown", &mut text);

@@ -1,5 +1,7 @@
 //! The tables, generated from `policy/` by `cargo xtask generate`.
 
 mod generated;
+mod hypercalls;
 
 pub use generated::{REASONS, TABLE, XEN_VERSIONS};
+pub use hypercalls::{GATE, HYPERCALLS};

@@ -2,6 +2,8 @@
 //!
 //! No host name stands in the project: whoever fetches packages (`cargo xtask source`, the lab) asks here.
 
+pub mod fetch;
+
 use std::env;
 use std::fmt;
 use std::fs;

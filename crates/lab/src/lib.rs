@@ -8,6 +8,7 @@ pub mod console;
 pub mod count;
 pub mod esp;
 pub mod guest;
+pub mod hypervisor;
 pub mod image;
 pub mod initramfs;
 pub mod inside;

@@ -6,17 +6,19 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use lockdown_lab::boot::End;
 use lockdown_lab::count::{self, Build};
 use lockdown_lab::image::Parts;
-use lockdown_lab::lab::{self, Lab, Scenario};
+use lockdown_lab::inside::{self, Inside};
+use lockdown_lab::lab::{self, Lab, Scenario, Xen};
 use lockdown_lab::machine::Dom0;
-use lockdown_lab::plan::Plan;
+use lockdown_lab::plan::{Plan, Step};
 use lockdown_lab::prove;
 use lockdown_lab::root::Root;
+use lockdown_lab::toolstack;
 
 /// The lab by hand; `xen-lockdown prove` is what runs everything
 #[derive(Parser)]
@@ -53,6 +55,33 @@ enum Command {
         /// A further file for the initramfs: PATH=FILE
         #[arg(long, value_name = "PATH=FILE")]
         add: Vec<String>,
+        /// A Xen to boot instead of Debian's: a xen.efi without sections of its own
+        #[arg(long, value_name = "FILE")]
+        hypervisor: Option<PathBuf>,
+        /// An attack to run, its twin first; may be given more than once
+        #[arg(long, value_name = "ID", conflicts_with = "plan")]
+        attack: Vec<String>,
+        /// Run every attack from inside that leaves the machine healthy
+        #[arg(long, conflicts_with_all = ["plan", "attack"])]
+        attacks: bool,
+        /// Run the toolstack's steps
+        #[arg(long, conflicts_with_all = ["plan", "attack", "attacks"])]
+        toolstack: bool,
+        /// Boot without Secure Boot
+        #[arg(long)]
+        insecure: bool,
+        /// Another configuration than the lab's, in place of --xen and --linux
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Leave a section out of the image
+        #[arg(long, value_enum)]
+        without: Vec<Section>,
+        /// A further file for the disk: PATH=FILE, or PATH=kernel or PATH=ramdisk for the image's own
+        #[arg(long, value_name = "PATH=FILE")]
+        disk: Vec<String>,
+        /// A text on the console at which the boot is over
+        #[arg(long, value_name = "TEXT")]
+        stop_at: Vec<String>,
         /// Keep the machine's files
         #[arg(long)]
         keep: bool,
@@ -75,6 +104,13 @@ enum Command {
         #[arg(long)]
         keep: bool,
     },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Section {
+    Config,
+    Kernel,
+    Ramdisk,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -110,33 +146,80 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             println!("{}", Root::get(&folder, &say)?.folder().display());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Boot { dom0, plan, options, xen, linux, add, keep } => {
+        Command::Boot {
+            dom0,
+            plan,
+            options,
+            xen,
+            linux,
+            add,
+            hypervisor,
+            attack,
+            attacks,
+            toolstack: tools,
+            insecure,
+            config,
+            without,
+            disk,
+            stop_at,
+            keep,
+        } => {
             let mut lab = Lab::open(&folder, &project, &say)?;
             if keep {
                 println!("{}", lab.keep().display());
             }
             let dom0 = dom0.into();
+            let mut more = Vec::new();
             let plan = match plan {
                 Some(file) => serde_json::from_slice(&fs::read(&file)?)
                     .with_context(|| format!("the plan {}", file.display()))?,
-                None => Plan::new(Vec::new()),
+                None if tools => {
+                    more = toolstack::files(&lab)?;
+                    toolstack::plan(&lab)?
+                }
+                None => Plan::new(steps(&lab, &attack, attacks)?),
             };
-            let mut more = Vec::new();
             for pair in &add {
                 let (path, file) = pair.split_once('=').context("--add takes PATH=FILE")?;
                 more.push((path.to_owned(), fs::read(file)?));
             }
             let started = Instant::now();
-            let parts = Parts {
-                config: Some(lab::config(dom0, &xen, &linux)),
-                kernel: Some(lab.kernel.clone()),
-                ramdisk: Some(lab.initramfs(&plan, &more)?),
+            let config = match config {
+                Some(file) => fs::read_to_string(&file).with_context(|| file.display().to_string())?,
+                None => lab::config(dom0, &xen, &linux),
             };
-            let image = lab.unified(&lab.stock, &parts)?;
+            let ramdisk = lab.initramfs(&plan, &more)?;
+            let mut files = Vec::new();
+            for pair in &disk {
+                let (path, file) = pair.split_once('=').context("--disk takes PATH=FILE")?;
+                let bytes = match file {
+                    "kernel" => lab.kernel.clone(),
+                    "ramdisk" => ramdisk.clone(),
+                    file => fs::read(file).with_context(|| file.to_owned())?,
+                };
+                files.push((path.to_owned(), bytes));
+            }
+            let has = |section| !without.contains(&section);
+            let parts = Parts {
+                config: has(Section::Config).then_some(config),
+                kernel: has(Section::Kernel).then(|| lab.kernel.clone()),
+                ramdisk: has(Section::Ramdisk).then_some(ramdisk),
+            };
+            let tried = match hypervisor {
+                Some(file) => {
+                    let image = fs::read(&file).with_context(|| file.display().to_string())?;
+                    Xen { name: "given", image }
+                }
+                None => lab.stock.clone(),
+            };
+            let image = lab.unified(&tried, &parts)?;
             let image = lab.signed(&image, &lab.keys.trusted)?;
             say(&format!("image of {} bytes after {:.1} s", image.bytes.len(), started.elapsed().as_secs_f64()));
             let mut scenario = Scenario::new("boot", dom0, image.bytes);
             scenario.options = options;
+            scenario.secure_boot = !insecure;
+            scenario.disk = files;
+            scenario.stop_at = stop_at;
             let boot = lab.boot(&scenario)?;
             for line in &boot.lines {
                 println!("{:8.2} {}", line.after.as_secs_f64(), line.text);
@@ -162,6 +245,19 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             Ok(if report.missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
         }
     }
+}
+
+/// What the attacks `ids`, or `all` of them that others can follow, are to do.
+fn steps(lab: &Lab, ids: &[String], all: bool) -> Result<Vec<Step>> {
+    if ids.is_empty() && !all {
+        return Ok(Vec::new());
+    }
+    let known = inside::own(&lab.guest.attacks)?;
+    if let Some(unknown) = ids.iter().find(|id| !known.iter().any(|attack| attack.id == **id)) {
+        bail!("there is no attack {unknown:?}; `attacks list` names them");
+    }
+    let chosen = known.iter().filter(|attack| (all && attack.healthy) || ids.contains(&attack.id));
+    Ok(chosen.flat_map(Inside::steps).collect())
 }
 
 /// A line for whoever watches; a log gets none.

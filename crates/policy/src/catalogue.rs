@@ -3,8 +3,10 @@
 //! The lists are generated from `policy/` by `cargo xtask generate`.
 
 mod generated;
+mod hypercalls;
 
 pub use generated::{BOOT, BOUNDARY, DOM0, NOTES, OVERLAYS, REASONS, XEN};
+pub use hypercalls::HYPERCALLS;
 
 /// The texts of one option.
 #[derive(Clone, Copy, Debug)]
@@ -94,4 +96,79 @@ pub struct RuleText {
     pub title: &'static str,
     /// The text, as Markdown.
     pub text: &'static str,
+}
+
+/// One hypercall.
+#[derive(Clone, Copy, Debug)]
+pub struct HypercallText {
+    /// The name.
+    pub name: &'static str,
+    /// The number.
+    pub number: u8,
+    /// What it is.
+    pub about: &'static str,
+    /// Its operations.
+    pub operations: &'static [OperationText],
+}
+
+/// The texts of one operation of a hypercall. What is not there is empty.
+#[derive(Clone, Copy, Debug)]
+pub struct OperationText {
+    /// `domctl.createdomain`.
+    pub name: &'static str,
+    /// The number.
+    pub number: Option<u16>,
+    /// The number that selects within it.
+    pub selector: Option<u8>,
+    /// What it is.
+    pub class: &'static str,
+    /// Who refuses it: `gate`, `guard`, `none`.
+    pub door: &'static str,
+    /// Why.
+    pub reason: &'static str,
+    /// What holds where the caller is the target.
+    pub self_rule: &'static str,
+    /// Who refuses that.
+    pub self_door: &'static str,
+    /// Why.
+    pub self_reason: &'static str,
+    /// Reserved numbers are let through as targets.
+    pub special: bool,
+    /// The releases of Xen that name it.
+    pub xen: &'static [&'static str],
+    /// The architectures.
+    pub arch: &'static [&'static str],
+    /// The releases whose handler was read.
+    pub audited: &'static [&'static str],
+    /// Where.
+    pub source: &'static [&'static str],
+    /// Who issues it.
+    pub used_by: &'static [&'static str],
+    /// For what the toolstack needs it.
+    pub sessions: &'static [&'static str],
+    /// What it does and what could go wrong.
+    pub mechanism: &'static str,
+    /// What else a filter must know.
+    pub note: &'static str,
+    /// What differs in HEAD.
+    pub head: &'static str,
+    /// The argument, a line for each thing in it.
+    pub layout: &'static [&'static str],
+    /// Rules for numbers in the structure.
+    pub values: &'static [OperationValueText],
+}
+
+/// A rule for a number in the structure.
+#[derive(Clone, Copy, Debug)]
+pub struct OperationValueText {
+    /// The number.
+    pub path: &'static str,
+    /// What it may be.
+    pub allows: &'static str,
+    /// Who refuses it otherwise.
+    pub door: &'static str,
+    /// Why.
+    pub reason: &'static str,
+    /// The explanation.
+    pub why: &'static str,
 }

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 
 use crate::compile;
+use crate::hypercall;
 use crate::model::{
     BoundaryRule, ClassName, Domain, Entry, ItemRule, PatternRule, Place, Policy, ReasonEntry, ShapeRule,
 };
@@ -34,6 +35,12 @@ pub(crate) fn load(folder: &Path) -> Result<Policy, Problems> {
     for file in files_in(&folder.join("dom0-options"), &mut problems) {
         load_dom0_options(&file, &reasons, &mut dom0, &mut problems);
     }
+    let mut hypercalls = Vec::new();
+    for file in files_in(&folder.join("hypercalls"), &mut problems) {
+        hypercall::load(&file, &reasons, &mut hypercalls, &mut problems);
+    }
+    hypercalls.sort_by_key(|hypercall: &hypercall::Hypercall| hypercall.number);
+    hypercall::check_unique(&hypercalls, &mut problems);
     let (mut boot, mut xen): (Vec<_>, Vec<_>) =
         entries.into_iter().partition(|entry| entry.domain == Domain::Boot);
     xen.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
@@ -53,7 +60,7 @@ pub(crate) fn load(folder: &Path) -> Result<Policy, Problems> {
             }
         }
     }
-    problems.into_result(Policy { boundary, reasons, xen, dom0, boot, overlays })
+    problems.into_result(Policy { boundary, reasons, xen, dom0, boot, hypercalls, overlays })
 }
 
 fn files_in(folder: &Path, problems: &mut Problems) -> Vec<PathBuf> {
@@ -561,7 +568,7 @@ fn samples(pattern: &PatternRule) -> Vec<String> {
 }
 
 /// `"5"`, `"0..=127"`, `"-1"`, `"0..=4G"` as ranges of 64-bit numbers; one that crosses zero becomes two.
-fn parse_range(text: &str) -> Option<Vec<(u64, u64)>> {
+pub(crate) fn parse_range(text: &str) -> Option<Vec<(u64, u64)>> {
     let (low, high) = match text.split_once("..=") {
         Some((low, high)) => (parse_number(low)?, parse_number(high)?),
         None => (parse_number(text)?, parse_number(text)?),

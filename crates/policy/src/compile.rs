@@ -112,11 +112,11 @@ impl Default for Words {
 
 impl Words {
     /// The reasons are those of the policy at hand, which may be ahead of those that this program was built with.
-    fn new(reasons: &[ReasonEntry]) -> Self {
+    pub(crate) fn new(reasons: &[ReasonEntry]) -> Self {
         Self { reasons: reasons.iter().map(|reason| reason.id.clone()).collect(), ..Self::default() }
     }
 
-    fn reason(&self, id: Option<&str>) -> Option<Reason> {
+    pub(crate) fn reason(&self, id: Option<&str>) -> Option<Reason> {
         let index = self.reasons.iter().position(|known| Some(known.as_str()) == id)?;
         u8::try_from(index).ok().map(Reason::at)
     }

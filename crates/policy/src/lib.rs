@@ -11,6 +11,7 @@
 pub mod catalogue;
 mod check;
 mod compile;
+pub mod hypercall;
 mod model;
 mod overlay;
 mod problem;
@@ -19,6 +20,7 @@ pub mod render;
 
 pub use check::XEN_VERSIONS;
 pub use compile::Compiled;
+pub use hypercall::Hypercall;
 pub use model::ShapeRule;
 pub use model::{BoundaryRule, ClassName, Domain, Entry, ItemRule, PatternRule, Place, Policy, ReasonEntry};
 pub use overlay::Overlay;

@@ -20,6 +20,8 @@ pub struct Policy {
     pub dom0: Vec<Entry>,
     /// What a boot loader, a boot entry or a configuration file says beside the options, sorted by name.
     pub boot: Vec<Entry>,
+    /// The hypercalls, sorted by number.
+    pub hypercalls: Vec<crate::Hypercall>,
     /// The overlays in `policy/overlays/`.
     pub overlays: Vec<crate::Overlay>,
 }

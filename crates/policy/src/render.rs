@@ -2,6 +2,8 @@
 //! reference documentation.
 
 mod documents;
+mod hypercall_tables;
+mod hypercalls;
 mod rust;
 
 use std::path::PathBuf;
@@ -27,8 +29,11 @@ pub fn all(policy: &Policy) -> Result<Vec<Generated>, Problems> {
     Ok(vec![
         file("crates/core/src/tables/generated.rs", rust::tables(policy, &compiled)),
         file("crates/policy/src/catalogue/generated.rs", rust::catalogue(policy, &compiled)),
+        file("crates/core/src/tables/hypercalls.rs", hypercall_tables::tables(policy)),
+        file("crates/policy/src/catalogue/hypercalls.rs", hypercall_tables::catalogue(policy)),
         file("docs/reference/options.md", documents::options(policy)),
         file("docs/reference/dom0-options.md", documents::dom0_options(policy)),
+        file("docs/reference/hypercalls.md", hypercalls::hypercalls(policy)),
         file("docs/reference/reasons.md", documents::reasons(policy)),
     ])
 }

@@ -58,6 +58,7 @@ fn policy(option: &str) -> TempDir {
     write("reasons.toml", REASONS);
     write("options/a.toml", option);
     write("dom0-options/a.toml", "");
+    write("hypercalls/.keep", "");
     folder
 }
 

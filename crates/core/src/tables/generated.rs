@@ -30,7 +30,7 @@ pub static REASONS: &[ReasonInfo] = &[
         id: "unaudited",
         level: Level::Integrity,
         rule: "B9",
-        text: "an option whose handler nobody has audited",
+        text: "has a handler that nobody has audited",
     },
     ReasonInfo {
         id: "value-not-listed",
@@ -123,13 +123,114 @@ pub static REASONS: &[ReasonInfo] = &[
         rule: "B9",
         text: "cannot be read as the text that Xen or Linux will see",
     },
+    ReasonInfo {
+        id: "unknown-hypercall",
+        level: Level::Integrity,
+        rule: "B9",
+        text: "an operation that no rule speaks of",
+    },
+    ReasonInfo {
+        id: "own-target",
+        level: Level::Integrity,
+        rule: "B3",
+        text: "aimed at the domain that issues it",
+    },
+    ReasonInfo {
+        id: "own-memory",
+        level: Level::Integrity,
+        rule: "B3",
+        text: "changes the memory of the domain that issues it",
+    },
+    ReasonInfo {
+        id: "privileged-target",
+        level: Level::Integrity,
+        rule: "B1",
+        text: "aimed at another privileged domain",
+    },
+    ReasonInfo {
+        id: "special-target",
+        level: Level::Integrity,
+        rule: "B3",
+        text: "names a reserved number instead of a domain",
+    },
+    ReasonInfo {
+        id: "kernel-only",
+        level: Level::Integrity,
+        rule: "B3",
+        text: "an operation that only a kernel issues, about itself",
+    },
+    ReasonInfo { id: "mediated", level: Level::Integrity, rule: "B3", text: "has a device of the kernel for it" },
+    ReasonInfo {
+        id: "bypass",
+        level: Level::Integrity,
+        rule: "B9",
+        text: "another way to an operation that has rules",
+    },
+    ReasonInfo {
+        id: "unsized-buffer",
+        level: Level::Integrity,
+        rule: "B3",
+        text: "lets Xen write as much as it likes behind an address",
+    },
+    ReasonInfo {
+        id: "livepatch",
+        level: Level::Integrity,
+        rule: "B2",
+        text: "changes the code of Xen while it runs",
+    },
+    ReasonInfo { id: "kexec", level: Level::Integrity, rule: "B2", text: "hands Xen an image to jump to" },
+    ReasonInfo {
+        id: "microcode",
+        level: Level::Integrity,
+        rule: "B2",
+        text: "loads microcode that is not part of the signed image",
+    },
+    ReasonInfo { id: "debug-keys", level: Level::Integrity, rule: "B3", text: "presses a debug key" },
+    ReasonInfo { id: "debugger", level: Level::Integrity, rule: "B3", text: "a debugger's way into a domain" },
+    ReasonInfo {
+        id: "machine-check",
+        level: Level::Integrity,
+        rule: "B3",
+        text: "injects a machine check or writes its registers",
+    },
+    ReasonInfo {
+        id: "memory-type",
+        level: Level::Integrity,
+        rule: "B3",
+        text: "changes the type of memory in the processor's range registers",
+    },
+    ReasonInfo {
+        id: "runtime-parameter",
+        level: Level::Integrity,
+        rule: "B9",
+        text: "changes a parameter of Xen while it runs",
+    },
+    ReasonInfo {
+        id: "device-tree",
+        level: Level::Integrity,
+        rule: "B4",
+        text: "changes the devices that Xen knows of",
+    },
+    ReasonInfo {
+        id: "passthrough",
+        level: Level::Integrity,
+        rule: "B4",
+        text: "gives a domain a device, its memory, its ports or its interrupts",
+    },
     ReasonInfo { id: "memory-read", level: Level::Confidentiality, rule: "B10", text: "lets memory be read" },
+    ReasonInfo { id: "log-read", level: Level::Confidentiality, rule: "B10", text: "reads Xen's log" },
+    ReasonInfo {
+        id: "trace-read",
+        level: Level::Confidentiality,
+        rule: "B10",
+        text: "reads traces, profiles or counters of Xen",
+    },
 ];
 
 impl Reason {
     /// `unknown-option`: not an option that this Xen knows.
     pub const UNKNOWN_OPTION: Self = Self::at(0);
-    /// `unaudited`: an option whose handler nobody has audited.
+    /// `unaudited`: has a handler that nobody has audited.
     pub const UNAUDITED: Self = Self::at(1);
     /// `value-not-listed`: a value that no rule allows.
     pub const VALUE_NOT_LISTED: Self = Self::at(2);
@@ -163,8 +264,50 @@ impl Reason {
     pub const SIGNED_SELECTION: Self = Self::at(16);
     /// `text-form`: cannot be read as the text that Xen or Linux will see.
     pub const TEXT_FORM: Self = Self::at(17);
+    /// `unknown-hypercall`: an operation that no rule speaks of.
+    pub const UNKNOWN_HYPERCALL: Self = Self::at(18);
+    /// `own-target`: aimed at the domain that issues it.
+    pub const OWN_TARGET: Self = Self::at(19);
+    /// `own-memory`: changes the memory of the domain that issues it.
+    pub const OWN_MEMORY: Self = Self::at(20);
+    /// `privileged-target`: aimed at another privileged domain.
+    pub const PRIVILEGED_TARGET: Self = Self::at(21);
+    /// `special-target`: names a reserved number instead of a domain.
+    pub const SPECIAL_TARGET: Self = Self::at(22);
+    /// `kernel-only`: an operation that only a kernel issues, about itself.
+    pub const KERNEL_ONLY: Self = Self::at(23);
+    /// `mediated`: has a device of the kernel for it.
+    pub const MEDIATED: Self = Self::at(24);
+    /// `bypass`: another way to an operation that has rules.
+    pub const BYPASS: Self = Self::at(25);
+    /// `unsized-buffer`: lets Xen write as much as it likes behind an address.
+    pub const UNSIZED_BUFFER: Self = Self::at(26);
+    /// `livepatch`: changes the code of Xen while it runs.
+    pub const LIVEPATCH: Self = Self::at(27);
+    /// `kexec`: hands Xen an image to jump to.
+    pub const KEXEC: Self = Self::at(28);
+    /// `microcode`: loads microcode that is not part of the signed image.
+    pub const MICROCODE: Self = Self::at(29);
+    /// `debug-keys`: presses a debug key.
+    pub const DEBUG_KEYS: Self = Self::at(30);
+    /// `debugger`: a debugger's way into a domain.
+    pub const DEBUGGER: Self = Self::at(31);
+    /// `machine-check`: injects a machine check or writes its registers.
+    pub const MACHINE_CHECK: Self = Self::at(32);
+    /// `memory-type`: changes the type of memory in the processor's range registers.
+    pub const MEMORY_TYPE: Self = Self::at(33);
+    /// `runtime-parameter`: changes a parameter of Xen while it runs.
+    pub const RUNTIME_PARAMETER: Self = Self::at(34);
+    /// `device-tree`: changes the devices that Xen knows of.
+    pub const DEVICE_TREE: Self = Self::at(35);
+    /// `passthrough`: gives a domain a device, its memory, its ports or its interrupts.
+    pub const PASSTHROUGH: Self = Self::at(36);
     /// `memory-read`: lets memory be read.
-    pub const MEMORY_READ: Self = Self::at(18);
+    pub const MEMORY_READ: Self = Self::at(37);
+    /// `log-read`: reads Xen's log.
+    pub const LOG_READ: Self = Self::at(38);
+    /// `trace-read`: reads traces, profiles or counters of Xen.
+    pub const TRACE_READ: Self = Self::at(39);
 }
 
 /// The rules.

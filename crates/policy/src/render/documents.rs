@@ -6,7 +6,7 @@ use lockdown_core::Level;
 
 use crate::model::{ClassName, Entry, ItemRule, Policy, ShapeRule};
 
-const NOTICE: &str = "<!-- Generated from policy/ by `cargo xtask generate`. Do not edit. -->\n";
+pub(super) const NOTICE: &str = "<!-- Generated from policy/ by `cargo xtask generate`. Do not edit. -->\n";
 
 /// `docs/reference/options.md`.
 pub(super) fn options(policy: &Policy) -> String {
@@ -138,6 +138,6 @@ fn anchor(name: &str) -> String {
 }
 
 /// Text in a cell of a table.
-fn cell(text: &str) -> String {
+pub(super) fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
 }

@@ -8,7 +8,7 @@ use crate::check::XEN_VERSIONS;
 use crate::compile::Compiled;
 use crate::model::{Entry, Policy, ShapeRule};
 
-const HEADER: &str = "// Generated from policy/ by `cargo xtask generate`. Do not edit.\n\n";
+pub(super) const HEADER: &str = "// Generated from policy/ by `cargo xtask generate`. Do not edit.\n\n";
 
 /// `crates/core/src/tables/generated.rs`.
 pub(super) fn tables(policy: &Policy, compiled: &Compiled) -> String {
@@ -60,7 +60,7 @@ fn version_name(version: &str) -> String {
     }
 }
 
-fn constant_name(id: &str) -> String {
+pub(super) fn constant_name(id: &str) -> String {
     id.to_ascii_uppercase().replace('-', "_")
 }
 

@@ -1,0 +1,126 @@
+//! From the rules for hypercalls to the tables of `lockdown_core::hypercall`.
+
+use std::ffi::CString;
+
+use lockdown_core::Reason;
+use lockdown_core::hypercall::{
+    Clause, Condition as CoreCondition, Door, Family, Field as CoreField, Operation as Row, OperationClass, Rules,
+    ValueRule,
+};
+
+use super::layout::{Condition, Field};
+use super::{DoorName, Hypercall, Operation, OperationClassName, SelfRule};
+use crate::compile::{Words, keep};
+use crate::model::Policy;
+
+/// Operations with numbers up to this are found by their number.
+const DENSE: u16 = 255;
+
+/// What sorts and identifies a row.
+fn operation_key(operation: &Operation) -> (u16, u8) {
+    (operation.number.unwrap_or(Row::ANY), operation.selector.unwrap_or(Row::ANY_SELECTOR))
+}
+
+/// The rules of all doors, or of the gate alone: rows that it can refuse, with what it can refuse them for.
+pub(crate) fn rules(policy: &Policy, gate_only: bool) -> Rules<'static> {
+    let words = Words::new(&policy.reasons);
+    let mut numbers = vec![0u8; 64];
+    let mut families = Vec::new();
+    for hypercall in &policy.hypercalls {
+        let rows = hypercall.operations.iter().map(|operation| row(operation, &words, gate_only));
+        let rows: Vec<_> = rows.filter(|row| !gate_only || can_refuse(row)).collect();
+        let Some(first) = rows.first() else { continue };
+        let is_single = first.number == Row::ANY;
+        let dense = rows.iter().map(|row| row.number).filter(|&number| number <= DENSE && !is_single).max();
+        let mut places = vec![0u8; dense.map_or(0, |largest| usize::from(largest) + 1)];
+        for (index, row) in rows.iter().enumerate().rev() {
+            if let Some(place) = places.get_mut(usize::from(row.number)) {
+                *place = u8::try_from(index + 1).unwrap_or(0);
+            }
+        }
+        families.push(Family { places: keep(places), operations: keep(rows) });
+        if let Some(number) = numbers.get_mut(usize::from(hypercall.number)) {
+            *number = u8::try_from(families.len()).unwrap_or(0);
+        }
+    }
+    let used = numbers.iter().rposition(|&number| number != 0).map_or(0, |last| last + 1);
+    numbers.truncate(used);
+    Rules { numbers: keep(numbers), families: keep(families) }
+}
+
+fn can_refuse(row: &Row<'_>) -> bool {
+    row.always.is_some() || row.own.is_some() || row.special.is_some() || !row.values.is_empty()
+}
+
+fn row(operation: &Operation, words: &Words, gate_only: bool) -> Row<'static> {
+    let clause = |door: DoorName, reason: &str| {
+        let door = match door {
+            DoorName::None => return None,
+            DoorName::Gate => Door::Gate,
+            DoorName::Guard if gate_only => return None,
+            DoorName::Guard => Door::Guard,
+        };
+        Some(Clause { door, reason: words.reason(Some(reason)).unwrap_or(Reason::at(0)) })
+    };
+    let has_target = !matches!(operation.own, SelfRule::None | SelfRule::Implicit);
+    let special = (has_target && !operation.special).then_some((DoorName::Guard, "special-target"));
+    let values = operation.values.iter().filter_map(|value| {
+        Some(ValueRule {
+            when: keep(value.when.iter().map(condition).collect()),
+            field: field(&value.field),
+            ranges: keep(value.ranges.clone()),
+            clause: clause(value.door, &value.reason)?,
+        })
+    });
+    let (number, selector) = operation_key(operation);
+    Row {
+        number,
+        selector,
+        class: class(operation.class),
+        always: operation.reason.as_deref().and_then(|reason| clause(operation.door, reason)),
+        own: operation.own_clause.as_ref().and_then(|(door, reason)| clause(*door, reason)),
+        special: special.and_then(|(door, reason)| clause(door, reason)),
+        name: name(&operation.name),
+        values: keep(values.collect()),
+    }
+}
+
+fn name(text: &str) -> &'static std::ffi::CStr {
+    // Names come from TOML keys; one with a zero byte would be cut there.
+    let bytes: Vec<u8> = text.bytes().take_while(|&byte| byte != 0).collect();
+    Box::leak(CString::new(bytes).unwrap_or_default().into_boxed_c_str())
+}
+
+fn class(class: OperationClassName) -> OperationClass {
+    match class {
+        OperationClassName::KernelOnly => OperationClass::KernelOnly,
+        OperationClassName::Mediated => OperationClass::Mediated,
+        OperationClassName::ControlPlane => OperationClass::ControlPlane,
+        OperationClassName::Query => OperationClass::Query,
+        OperationClassName::ReadLeak => OperationClass::ReadLeak,
+        OperationClassName::Breach => OperationClass::Breach,
+        OperationClassName::Absent => OperationClass::Absent,
+    }
+}
+
+fn field(field: &Field) -> CoreField {
+    CoreField {
+        offset: u16::try_from(field.offset).unwrap_or(u16::MAX),
+        width: field.width,
+        mask: field.mask.unwrap_or(u64::MAX),
+    }
+}
+
+fn condition(condition: &Condition) -> CoreCondition<'static> {
+    CoreCondition { field: field(&condition.field), is: keep(condition.is.clone()) }
+}
+
+impl Hypercall {
+    /// The operation with that name, as `createdomain` or `livepatch_op.upload`.
+    #[must_use]
+    pub fn operation(&self, name: &str) -> Option<&Operation> {
+        self.operations.iter().find(|operation| {
+            operation.name.strip_prefix(&self.name).is_some_and(|rest| rest.strip_prefix('.') == Some(name))
+        })
+    }
+}

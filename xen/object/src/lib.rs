@@ -1,0 +1,397 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The engine as Xen calls it: `lockdown-core` behind the few C functions that `xen/include/lockdown.h` declares.
+//!
+//! Rust decides, C carries: every function takes what C read and gives back what is to be done. Nothing here keeps
+//! state, so nothing needs a lock, and each function can run before Xen has a console.
+//!
+//! `xen-lockdown xen build` compiles this crate straight with rustc for a machine without an operating system and
+//! holds the object against the list in `crates/hypervisor`; cargo compiles it for its tests only.
+
+#![cfg_attr(target_os = "none", no_std)]
+
+use core::ffi::{CStr, c_char};
+
+use lockdown_core::hypercall::{Answer, Call, Door, HypercallNumber, OperationNumber, Relation, Selector, decide};
+use lockdown_core::{
+    Level, Lockdown, Reason, Segment, Target, Token, Verdict, XenVersion, dom0_lockdown_option, linux_text,
+    tables, xen_text,
+};
+
+mod names;
+mod records;
+
+pub use records::{Record, Records};
+
+/// Nothing is locked.
+const UNLOCKED: u8 = 0;
+/// The answer where C handed over what cannot be; the glue stops the boot.
+const IMPOSSIBLE: u8 = 0xff;
+
+/// Judges one segment of Xen's own text, overwrites what is refused with spaces, and records it.
+///
+/// `level` is 0 (not locked), 1 (integrity) or 2 (confidentiality); `segment` 0 (built in), 1 (signed) or 2 (runtime);
+/// `version` is Xen's, 420 for 4.20. Returns the level after the text, which may have locked; 0xff if an argument cannot
+/// be.
+///
+/// # Safety
+/// `text` must be `size` bytes that nobody else uses during the call, and `records` one record buffer, likewise.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockdown_rs_filter_xen(
+    level: u8,
+    segment: u8,
+    version: u32,
+    text: *mut c_char,
+    size: usize,
+    records: *mut Records,
+) -> u8 {
+    // SAFETY: the caller hands over one whole record buffer, which only this call uses.
+    let records = unsafe { records.as_mut() };
+    // SAFETY: the caller hands over `size` bytes of text, which only this call uses.
+    let text = unsafe { bytes_mut(text, size) };
+    let (Some(level), Some(from), Some(text), Some(records)) =
+        (level_of(level), segment_of(segment), text, records)
+    else {
+        return IMPOSSIBLE;
+    };
+    let mut lockdown = Lockdown::new(&tables::TABLE, version_of(version), level);
+    lockdown.filter_xen(from, text, &mut |token| record(records, segment, Target::Xen, token));
+    number_of(lockdown.level())
+}
+
+/// The same for a piece of dom0's text, which cannot lock. Returns 0, or 0xff if an argument cannot be.
+///
+/// # Safety
+/// As [`lockdown_rs_filter_xen`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockdown_rs_filter_dom0(
+    level: u8,
+    segment: u8,
+    version: u32,
+    text: *mut c_char,
+    size: usize,
+    records: *mut Records,
+) -> u8 {
+    // SAFETY: the caller hands over one whole record buffer, which only this call uses.
+    let records = unsafe { records.as_mut() };
+    // SAFETY: the caller hands over `size` bytes of text, which only this call uses.
+    let text = unsafe { bytes_mut(text, size) };
+    let (Some(level), Some(from), Some(text), Some(records)) =
+        (level_of(level), segment_of(segment), text, records)
+    else {
+        return IMPOSSIBLE;
+    };
+    let lockdown = Lockdown::new(&tables::TABLE, version_of(version), level);
+    lockdown.filter_dom0(from, text, &mut |token| record(records, segment, Target::Dom0, token));
+    0
+}
+
+/// The level that a text would lead to, without changing it.
+///
+/// # Safety
+/// `text` must be `size` bytes that nobody writes during the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockdown_rs_latches(
+    level: u8,
+    segment: u8,
+    version: u32,
+    text: *const c_char,
+    size: usize,
+) -> u8 {
+    // SAFETY: the caller hands over `size` bytes of text, which nobody writes.
+    let text = unsafe { bytes(text, size) };
+    let (Some(level), Some(from), Some(text)) = (level_of(level), segment_of(segment), text) else {
+        return IMPOSSIBLE;
+    };
+    let mut lockdown = Lockdown::new(&tables::TABLE, version_of(version), level);
+    lockdown.xen_tokens(from, text).for_each(drop);
+    number_of(lockdown.level())
+}
+
+/// Where dom0's text begins in a segment: the offset of its first byte, with the end of Xen's own text in `xen_end`. Without
+/// a separator both are the length of the text.
+///
+/// # Safety
+/// `text` must be `size` bytes that nobody writes during the call, `xen_end` a place for one number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockdown_rs_split(text: *const c_char, size: usize, xen_end: *mut usize) -> usize {
+    // SAFETY: the caller hands over `size` bytes of text, which nobody writes.
+    let text = xen_text::until_nul(unsafe { bytes(text, size) }.unwrap_or_default());
+    let (end, dom0) = xen_text::split_dom0(text).map_or((text.len(), text.len()), |(end, dom0)| (end, dom0.start));
+    // SAFETY: the caller hands over a place for one number, or nothing.
+    if let Some(place) = unsafe { xen_end.as_mut() } {
+        *place = end;
+    }
+    dom0
+}
+
+/// Puts the option that locks dom0's kernel into its line: at the end, or in front where Linux would not read it there
+/// or where it would not fit. Returns the length of the line, at most `size - 1`; 0 if an argument cannot be.
+///
+/// What does not fit any more falls off the end, as with Xen's own `strlcat`, but only in whole tokens: the beginning of a
+/// token that was allowed is not one that was allowed.
+///
+/// # Safety
+/// `line` must be `size` bytes that nobody else uses during the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockdown_rs_dom0_line(level: u8, line: *mut c_char, size: usize) -> usize {
+    // SAFETY: the caller hands over `size` bytes, which only this call uses.
+    let line = unsafe { bytes_mut(line, size) };
+    match (level_of(level).flatten(), line) {
+        (Some(level), Some(line)) => add_option(line, dom0_lockdown_option(level)).unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// Records what the glue itself refused, a file or an argument of the image, as a refused token of Xen's.
+///
+/// # Safety
+/// `id` must be a text that ends in a zero byte, `text` `size` bytes that nobody writes during the call, `records` one
+/// record buffer that nobody else uses during the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockdown_rs_record(
+    segment: u8,
+    id: *const c_char,
+    text: *const c_char,
+    size: usize,
+    records: *mut Records,
+) -> u8 {
+    // SAFETY: the caller hands over one whole record buffer, which only this call uses.
+    let records = unsafe { records.as_mut() };
+    // SAFETY: the caller hands over `size` bytes of text, which nobody writes.
+    let text = unsafe { bytes(text, size) };
+    // SAFETY: the caller hands over a text that ends in a zero byte.
+    let reason = unsafe { lockdown_rs_reason_index(id) };
+    let (Some(records), Some(text), Ok(reason), Some(_)) =
+        (records, text, u8::try_from(reason), segment_of(segment))
+    else {
+        return IMPOSSIBLE;
+    };
+    records.add(segment, false, reason, text);
+    0
+}
+
+/// Asks whether an operation may go on: 0, or the index of the reason and 1.
+///
+/// `selector` selects within an operation that has one; `relation` is what the domain that the operation names is to
+/// the caller: 0 none named, 1 itself, 2 another, 3 another that is privileged, 4 a reserved number. `arg` is Xen's own
+/// copy of the structure, or null: what depends on a value is refused then. A level that cannot be counts as the highest.
+///
+/// # Safety
+/// `arg` must be null or `size` bytes that nobody writes during the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockdown_rs_gate(
+    level: u8,
+    hypercall: u32,
+    operation: u32,
+    selector: u32,
+    relation: u8,
+    arg: *const c_char,
+    size: usize,
+) -> u32 {
+    // SAFETY: the caller hands over `size` bytes, which nobody writes, or nothing.
+    let argument = unsafe { bytes(arg, size) }.unwrap_or_default();
+    let call = Call {
+        hypercall: HypercallNumber(hypercall),
+        operation: OperationNumber(operation),
+        selector: Selector(selector),
+        relation: Relation(relation),
+        argument,
+    };
+    let level = level_of(level).unwrap_or(Some(Level::Confidentiality));
+    match decide(&tables::GATE, &call, level, Door::Gate) {
+        Answer::Admitted => 0,
+        Answer::Refused(reason) => refused(reason),
+    }
+}
+
+/// The name of an operation that the gate knows, a static text; a null pointer for any other.
+#[unsafe(no_mangle)]
+pub extern "C" fn lockdown_rs_operation(hypercall: u32, operation: u32, selector: u32) -> *const c_char {
+    let row = tables::GATE.find(HypercallNumber(hypercall), OperationNumber(operation), Selector(selector));
+    row.map_or(core::ptr::null(), |row| row.name.as_ptr())
+}
+
+/// Asks whether a value may be written to an option while Xen runs: 0 if unsigned text may say `name=value`, else the
+/// index of the reason and 1. An option is looked for in all releases.
+///
+/// # Safety
+/// `name` and `value` must be texts that end in a zero byte and that nobody writes during the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockdown_rs_parameter(level: u8, name: *const c_char, value: *const c_char) -> u32 {
+    let unlisted = refused(Reason::VALUE_NOT_LISTED);
+    if name.is_null() || value.is_null() {
+        return unlisted;
+    }
+    // SAFETY: the caller hands over two texts that end in a zero byte.
+    let (name, value) = unsafe { (CStr::from_ptr(name).to_bytes(), CStr::from_ptr(value).to_bytes()) };
+    let mut token = [0; xen_text::TOKEN_MAX];
+    let mut text = name.iter().chain(b"=").chain(value);
+    let mut len: usize = 0;
+    for (to, from) in token.iter_mut().zip(text.by_ref()) {
+        *to = *from;
+        len = len.saturating_add(1);
+    }
+    // Longer than any option, or several: no rule was made for it.
+    if text.next().is_some() || value.contains(&b' ') {
+        return unlisted;
+    }
+    let text = token.get(..len).unwrap_or_default();
+    let level = level_of(level).unwrap_or(Some(Level::Confidentiality));
+    let mut answer = refused(Reason::UNKNOWN_OPTION);
+    for version in [XenVersion::HEAD, XenVersion::V4_20, XenVersion::V4_17] {
+        let mut lockdown = Lockdown::new(&tables::TABLE, version, level);
+        for token in lockdown.xen_tokens(Segment::Runtime, text) {
+            answer = match token.verdict {
+                Verdict::Honoured(_) => 0,
+                Verdict::Refused(refusal) => refused(refusal.reason),
+            };
+            if token.option.is_some() {
+                return answer;
+            }
+        }
+    }
+    answer
+}
+
+/// The id of a reason, a static text; a null pointer for what is none.
+#[unsafe(no_mangle)]
+pub extern "C" fn lockdown_rs_reason(reason: u32) -> *const c_char {
+    names::reason_id(reason).map_or(core::ptr::null(), CStr::as_ptr)
+}
+
+/// The text of a reason, which completes "refused: "; a null pointer for what is none.
+#[unsafe(no_mangle)]
+pub extern "C" fn lockdown_rs_reason_text(reason: u32) -> *const c_char {
+    names::reason_text(reason).map_or(core::ptr::null(), CStr::as_ptr)
+}
+
+/// The reason with an id, for what the glue itself refuses; 0xffffffff for what is none.
+///
+/// # Safety
+/// `id` must be a text that ends in a zero byte.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockdown_rs_reason_index(id: *const c_char) -> u32 {
+    if id.is_null() {
+        return u32::MAX;
+    }
+    // SAFETY: the caller hands over a text that ends in a zero byte.
+    let id = unsafe { CStr::from_ptr(id) };
+    names::reason_index(id).unwrap_or(u32::MAX)
+}
+
+fn add_option(line: &mut [u8], option: &[u8]) -> Option<usize> {
+    let room = line.len().checked_sub(1)?;
+    let mut len = xen_text::until_nul(line.get(..room)?).len();
+    if len == room {
+        // Xen cut it already, or it fits to the byte, which nobody can tell from the other.
+        len = whole_tokens(line.get(..len)?);
+    }
+    let text = line.get(..len)?;
+    // With a space between the two.
+    let total = len.checked_add(option.len())?.checked_add(usize::from(len != 0))?;
+    if total <= room && linux_text::accepts_more(text) {
+        let at = total.checked_sub(option.len())?;
+        line.get_mut(len..at)?.fill(b' ');
+        line.get_mut(at..total)?.copy_from_slice(option);
+        *line.get_mut(total)? = 0;
+        return Some(total);
+    }
+    let front = option.len().checked_add(1)?;
+    let mut kept = len.min(room.checked_sub(front)?);
+    if kept < len && line.get(kept) != Some(&b' ') {
+        kept = whole_tokens(line.get(..kept)?);
+    }
+    let total = front.checked_add(kept)?;
+    // From the end, so that nothing is overwritten before it was moved.
+    for at in (0..kept).rev() {
+        let byte = *line.get(at)?;
+        *line.get_mut(at.checked_add(front)?)? = byte;
+    }
+    line.get_mut(..option.len())?.copy_from_slice(option);
+    *line.get_mut(option.len())? = b' ';
+    *line.get_mut(total)? = 0;
+    Some(total)
+}
+
+/// How much of a line that was cut is left without its last token.
+fn whole_tokens(line: &[u8]) -> usize {
+    line.iter().rposition(|&byte| byte == b' ').unwrap_or(0)
+}
+
+fn record(records: &mut Records, segment: u8, target: Target, token: &Token<'_>) {
+    if let Verdict::Refused(refusal) = &token.verdict {
+        records.add(segment, target == Target::Dom0, refusal.reason.index(), token.text);
+    }
+}
+
+fn refused(reason: Reason) -> u32 {
+    u32::from(reason.index()).saturating_add(1)
+}
+
+const fn level_of(level: u8) -> Option<Option<Level>> {
+    match level {
+        UNLOCKED => Some(None),
+        1 => Some(Some(Level::Integrity)),
+        2 => Some(Some(Level::Confidentiality)),
+        _ => None,
+    }
+}
+
+const fn number_of(level: Option<Level>) -> u8 {
+    match level {
+        None => UNLOCKED,
+        Some(Level::Integrity) => 1,
+        Some(Level::Confidentiality) => 2,
+    }
+}
+
+const fn segment_of(segment: u8) -> Option<Segment> {
+    match segment {
+        0 => Some(Segment::Builtin),
+        1 => Some(Segment::Signed),
+        2 => Some(Segment::Runtime),
+        _ => None,
+    }
+}
+
+/// The newest release in the tables that is not newer than this Xen; the oldest one for what is older still.
+const fn version_of(version: u32) -> XenVersion {
+    match version {
+        0..420 => XenVersion::V4_17,
+        420 => XenVersion::V4_20,
+        _ => XenVersion::HEAD,
+    }
+}
+
+/// # Safety
+/// `text` must be null or `size` bytes that nobody writes while the slice lives.
+unsafe fn bytes<'a>(text: *const c_char, size: usize) -> Option<&'a [u8]> {
+    if text.is_null() || isize::try_from(size).is_err() {
+        return None;
+    }
+    // SAFETY: not null, not longer than a slice may be; the rest is what the caller promises.
+    Some(unsafe { core::slice::from_raw_parts(text.cast::<u8>(), size) })
+}
+
+/// # Safety
+/// `text` must be null or `size` bytes that nobody else uses while the slice lives.
+unsafe fn bytes_mut<'a>(text: *mut c_char, size: usize) -> Option<&'a mut [u8]> {
+    if text.is_null() || isize::try_from(size).is_err() {
+        return None;
+    }
+    // SAFETY: not null, not longer than a slice may be; the rest is what the caller promises.
+    Some(unsafe { core::slice::from_raw_parts_mut(text.cast::<u8>(), size) })
+}
+
+/// rustc wants one. The object gate refuses an object in which anything reaches it.
+#[cfg(target_os = "none")]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {
+        core::hint::spin_loop();
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+mod tests;
