@@ -27,8 +27,7 @@ pub(crate) fn run(command: &XenCommand) -> Result<ExitCode> {
                 Ok(text) => text.parse().context("SOURCE_DATE_EPOCH is no number of seconds")?,
                 Err(_) => 0,
             };
-            let settings =
-                Settings { config, lines: set.clone(), stock: *stock, epoch, again: *again };
+            let settings = Settings { config, lines: set.clone(), stock: *stock, epoch, again: *again };
             let (root, lab) = open(folder.as_deref())?;
             let tree = match given {
                 Some(tree) => tree,

@@ -5,7 +5,7 @@
 
 mod places;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::boot::{Boot, End};
 use crate::console::Verdict;
+use crate::hypervisor::{self, Settings, Tree};
 use crate::image::{Parts, open_to_all};
 use crate::lab::{self, Lab, OTHER_PROGRAM, Scenario, Xen};
 use crate::machine::{Dom0, Extra, PROCESSOR};
@@ -66,14 +67,35 @@ pub struct Build {
     xen: Xen,
     places: Places,
     sizes: Sizes,
+    config: String,
 }
 
 impl Build {
-    /// Reads `xen.efi` and `xen-syms` in `folder`.
+    /// The build in `folder`; where none is given, Debian's Xen, built below `lab` or found there, as it is or with
+    /// lockdown.
     ///
     /// # Errors
-    /// Where one is missing or has no symbols.
-    pub fn read(name: &'static str, folder: &Path) -> Result<Self> {
+    /// Where it cannot be built, a file is missing, or it has no symbols.
+    pub fn get(
+        name: &'static str,
+        folder: Option<&Path>,
+        stock: bool,
+        root: &Root,
+        lab: &Path,
+        say: &(dyn Fn(&str) + Sync),
+    ) -> Result<Self> {
+        if let Some(folder) = folder {
+            return Self::read(name, folder);
+        }
+        let lab = fs::canonicalize(lab)?;
+        let tree = Tree::open(&hypervisor::debian_tree(&lab, say)?)?;
+        let settings = Settings { stock, ..Settings::default() };
+        let built = hypervisor::build_tree(root, &lab, &tree, &settings, say)?;
+        Self::read(name, built.efi.parent().context("what was built lies nowhere")?)
+    }
+
+    /// Reads `xen.efi`, `xen-syms` and `config` in `folder`.
+    fn read(name: &'static str, folder: &Path) -> Result<Self> {
         let file = |name: &str| -> Result<(PathBuf, Vec<u8>)> {
             let path = folder.join(name);
             let bytes = fs::read(&path).with_context(|| path.display().to_string())?;
@@ -83,7 +105,9 @@ impl Build {
         let places = Places::of(&image).with_context(|| path.display().to_string())?;
         let (path, syms) = file("xen-syms")?;
         let sizes = Sizes::of(&syms).with_context(|| path.display().to_string())?;
-        Ok(Self { name, xen: Xen { name, image }, places, sizes })
+        let (path, config) = file("config")?;
+        let config = String::from_utf8(config).with_context(|| path.display().to_string())?;
+        Ok(Self { name, xen: Xen { name, image }, places, sizes, config })
     }
 }
 
@@ -155,6 +179,7 @@ pub fn run(
     kinds: &[Dom0],
     say: &(dyn Fn(&str) + Sync),
 ) -> Result<Report> {
+    same_config(&without.config, &with.config)?;
     let plugin = compile(&lab.root, &project.join(PLUGIN))?;
     let mut columns = Vec::new();
     for dom0 in kinds {
@@ -207,6 +232,18 @@ impl Report {
         lines.push(String::new());
         lines.join("\n")
     }
+}
+
+/// Sees to it that two configurations of Xen differ in nothing but lockdown, the compiler's version included.
+fn same_config(without: &str, with: &str) -> Result<()> {
+    let lines = |config: &str| -> BTreeSet<String> {
+        let lines = config.lines().filter(|line| line.contains("CONFIG_") && !line.contains("LOCKDOWN"));
+        lines.map(str::to_owned).collect()
+    };
+    let (without, with) = (lines(without), lines(with));
+    let other: Vec<&str> = without.symmetric_difference(&with).map(String::as_str).collect();
+    ensure!(other.is_empty(), "the builds differ in more than lockdown: {}", other.join(", "));
+    Ok(())
 }
 
 /// What the plugin writes.
@@ -443,6 +480,13 @@ mod tests {
             "without the rounds of string instructions"
         );
         assert_eq!(judge(&[], text(1001 + (32 << 10))).len(), 1);
+    }
+
+    #[test]
+    fn only_lockdown_may_differ() {
+        let with = "CONFIG_GCC_VERSION=140200\nCONFIG_LOCKDOWN=y\nCONFIG_LOCKDOWN_DEFAULT_FIRMWARE=y\n";
+        assert!(same_config("# A heading\nCONFIG_GCC_VERSION=140200\n", with).is_ok());
+        assert!(same_config("CONFIG_GCC_VERSION=120200\n", with).is_err());
     }
 
     #[test]

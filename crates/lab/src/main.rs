@@ -88,12 +88,12 @@ enum Command {
     },
     /// Count what lockdown costs: the same machine with two builds of Xen (benches/README.md)
     Count {
-        /// The folder with xen.efi and xen-syms of the build without lockdown
+        /// The folder with xen.efi, xen-syms and config of the build without lockdown [default: built]
         #[arg(long, value_name = "DIR")]
-        without: PathBuf,
-        /// The folder with those of the build with it
+        without: Option<PathBuf>,
+        /// The folder with those of the build with it [default: built]
         #[arg(long, value_name = "DIR")]
-        with: PathBuf,
+        with: Option<PathBuf>,
         /// How dom0 runs
         #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Kind::Pv, Kind::Pvh])]
         dom0: Vec<Kind>,
@@ -229,9 +229,9 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             Ok(if boot.end == End::Done { ExitCode::SUCCESS } else { ExitCode::from(1) })
         }
         Command::Count { without, with, dom0, json, keep } => {
-            let without = Build::read("stock", &without)?;
-            let with = Build::read("locked", &with)?;
             let mut lab = Lab::open(&folder, &project, &say)?;
+            let without = Build::get("stock", without.as_deref(), true, &lab.root, &folder, &say)?;
+            let with = Build::get("locked", with.as_deref(), false, &lab.root, &folder, &say)?;
             if keep {
                 eprintln!("{}", lab.keep().display());
             }

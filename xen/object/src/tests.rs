@@ -15,8 +15,9 @@ fn filter(level: u8, segment: u8, text: &str) -> (u8, String, Box<Records>) {
     let mut records = empty();
     let mut bytes = text.as_bytes().to_vec();
     // SAFETY: both buffers are this test's own.
-    let level =
-        unsafe { lockdown_rs_filter_xen(level, segment, 420, bytes.as_mut_ptr().cast(), bytes.len(), &mut *records) };
+    let level = unsafe {
+        lockdown_rs_filter_xen(level, segment, 420, bytes.as_mut_ptr().cast(), bytes.len(), &mut *records)
+    };
     (level, String::from_utf8(bytes).unwrap(), records)
 }
 

@@ -111,7 +111,10 @@ fn relocations(file: &File<'_>, found: &mut dyn FnMut(String)) {
                 _ => false,
             };
             if !fits {
-                found(format!("{name}+{offset:#x}: relocation type {} is not resolved in xen.efi", type_name(r_type)));
+                found(format!(
+                    "{name}+{offset:#x}: relocation type {} is not resolved in xen.efi",
+                    type_name(r_type)
+                ));
             }
         }
     }

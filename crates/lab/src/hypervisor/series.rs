@@ -60,7 +60,12 @@ pub fn series(root: &Root, lab: &Path, project: &Path, tree: &Tree, say: Say<'_>
             added.insert(format!("{to}/{name}"), fs::read_to_string(&path)?);
         }
     }
-    spatch.step(&mut series, "lockdown", "Lockdown: the glue between Xen and the object, and its header.", added)?;
+    spatch.step(
+        &mut series,
+        "lockdown",
+        "Lockdown: the glue between Xen and the object, and its header.",
+        added,
+    )?;
 
     let mut lines = BTreeMap::new();
     for (path, before, line) in LINES {
@@ -132,7 +137,8 @@ impl Semantic {
         let mut header = false;
         for line in text.lines() {
             let comment = line.strip_prefix("//").map(str::trim);
-            let version = comment.and_then(|comment| comment.strip_prefix("since:")).map(parse_version).transpose()?;
+            let version =
+                comment.and_then(|comment| comment.strip_prefix("since:")).map(parse_version).transpose()?;
             // "@name@" begins a rule, the next "@@" ends its declarations.
             let name = line.trim_end().strip_prefix('@').and_then(|line| line.strip_suffix('@'));
             match (name, rules.last_mut()) {

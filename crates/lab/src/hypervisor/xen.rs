@@ -102,7 +102,9 @@ pub fn build_tree(root: &Root, lab: &Path, tree: &Tree, settings: &Settings, say
         make(root, work.path(), settings, say)?;
         let made = work.path().join("made");
         fs::create_dir(&made)?;
-        for (from, to) in [("xen.efi", "xen.efi"), ("xen.gz", "xen.gz"), ("xen-syms", "xen-syms"), (".config", "config")] {
+        for (from, to) in
+            [("xen.efi", "xen.efi"), ("xen.gz", "xen.gz"), ("xen-syms", "xen-syms"), (".config", "config")]
+        {
             let from = work.path().join("xen").join(from);
             fs::rename(&from, made.join(to)).with_context(|| format!("{} was not built", from.display()))?;
         }
@@ -149,7 +151,8 @@ fn make(root: &Root, work: &Path, settings: &Settings, say: Say<'_>) -> Result<(
     command.env("SOURCE_DATE_EPOCH", epoch.to_string()).env("TZ", "UTC");
     command.env("XEN_WHOAMI", "xen-lockdown").env("XEN_DOMAIN", "localdomain").env("XEN_BUILD_HOST", "localhost");
     command.env("XEN_BUILD_DATE", format!("@{epoch}")).env("XEN_BUILD_TIME", "00:00:00");
-    let output = command.args(["-c", &script]).output().context("unshare cannot be started: install util-linux")?;
+    let output =
+        command.args(["-c", &script]).output().context("unshare cannot be started: install util-linux")?;
     if output.status.success() {
         return Ok(());
     }
