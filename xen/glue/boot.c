@@ -17,7 +17,7 @@
 /* Written in the EFI stage, before .bss is cleared; so not in .bss. */
 struct lockdown_efi __section(".data.ro_after_init") lockdown_efi = {};
 
-static uint8_t __ro_after_init level;
+uint8_t __ro_after_init lockdown_level_now;
 static const char *__ro_after_init set_by;
 static struct lockdown_records __section(".data.ro_after_init") records = {};
 
@@ -47,11 +47,11 @@ static void __init raise(uint8_t to, const char *by)
         broken = "the object was handed an argument that cannot be";
         to = LOCKDOWN_INTEGRITY;
     }
-    if ( to <= level )
+    if ( to <= lockdown_level_now )
         return;
-    if ( level == LOCKDOWN_NONE )
+    if ( lockdown_level_now == LOCKDOWN_NONE )
         set_by = by;
-    level = to;
+    lockdown_level_now = to;
 }
 
 static void __init begin(void)
@@ -64,7 +64,8 @@ static void __init begin(void)
          (IS_ENABLED(CONFIG_LOCKDOWN_DEFAULT_BLIND) && !lockdown_efi.asked) )
         raise(LOCKDOWN_INTEGRITY, "build");
     /* Xen never splits its built-in text, and what is built in is honoured whole. */
-    raise(lockdown_rs_latches(level, LOCKDOWN_BUILTIN, version(), builtin, sizeof(builtin) - 1), "command-line");
+    raise(lockdown_rs_latches(lockdown_level_now, LOCKDOWN_BUILTIN, version(), builtin, sizeof(builtin) - 1),
+          "command-line");
     /* What the EFI stage took to be locked stays so, whatever it took it from. */
     if ( lockdown_efi.locked )
         raise(LOCKDOWN_INTEGRITY, "command-line");
@@ -82,7 +83,7 @@ static struct piece __init segment(uint8_t from, char *text, size_t size)
     }
     /* An overriding built-in line leaves nothing of the others for Xen, but all of them for dom0. */
     if ( !IS_ENABLED(CONFIG_CMDLINE_OVERRIDE) )
-        raise(lockdown_rs_filter_xen(level, from, version(), text, end, &records), "command-line");
+        raise(lockdown_rs_filter_xen(lockdown_level_now, from, version(), text, end, &records), "command-line");
     piece.text = text + dom0;
     piece.size = size - dom0;
     /* The separator itself is no option. */
@@ -96,7 +97,7 @@ static void __init hand_on(const struct piece *piece)
 
     if ( !size )
         return;
-    if ( lockdown_rs_filter_dom0(level, piece->segment, version(), piece->text, size, &records) )
+    if ( lockdown_rs_filter_dom0(lockdown_level_now, piece->segment, version(), piece->text, size, &records) )
         raise(LOCKDOWN_IMPOSSIBLE, "");
     /* Xen would cut it here as well. */
     size = min(size, room);
@@ -133,7 +134,7 @@ char *__init lockdown_command_line(const char *line)
         memset(text, ' ', size);
 
     /* A locked dom0 always gets a line, because the option that locks it goes there. */
-    return dom0_text[4] || level ? dom0_text : NULL;
+    return dom0_text[4] || lockdown_level_now ? dom0_text : NULL;
 }
 
 /* A token may hold anything, and what reads the log may be a terminal. */
@@ -166,12 +167,12 @@ void __init lockdown_report(void)
 {
     bool loader = efi_enabled(EFI_LOADER);
 
-    if ( level )
+    if ( lockdown_level_now )
         printk(XENLOG_WARNING "lockdown: locked (%s) by %s\n", lockdown_level_name(), set_by);
     print_new();
     if ( broken )
         panic("lockdown: %s\n", broken);
-    if ( loader || !level )
+    if ( loader || !lockdown_level_now )
         return;
     /* Nobody is left who could verify what a boot loader put into memory. */
     if ( lockdown_efi.secure_boot )
@@ -184,14 +185,14 @@ void __init lockdown_dom0_kernel(char *line)
     bool is_signed = efi_enabled(EFI_LOADER) && lockdown_efi.config_signed;
     uint8_t from = is_signed ? LOCKDOWN_SIGNED : LOCKDOWN_RUNTIME;
 
-    if ( lockdown_rs_filter_dom0(level, from, version(), line, strlen(line), &records) )
+    if ( lockdown_rs_filter_dom0(lockdown_level_now, from, version(), line, strlen(line), &records) )
         panic("lockdown: the object was handed an argument that cannot be\n");
     print_new();
 }
 
 void __init lockdown_dom0_line(char *line, size_t size)
 {
-    if ( level && !lockdown_rs_dom0_line(level, line, size) )
+    if ( lockdown_level_now && !lockdown_rs_dom0_line(lockdown_level_now, line, size) )
         panic("lockdown: dom0's command line has no room for the option that locks its kernel\n");
 }
 
@@ -213,18 +214,13 @@ void __init lockdown_efi_refused(const char *reason, const char *text)
 /* The lock is set before the parser runs; here it only becomes known as an option. */
 static int __init cf_check parse_lockdown(const char *s)
 {
-    return level ? 0 : -EINVAL;
+    return lockdown_level_now ? 0 : -EINVAL;
 }
 custom_param("lockdown", parse_lockdown);
 
-uint8_t lockdown_level(void)
-{
-    return level;
-}
-
 const char *lockdown_level_name(void)
 {
-    switch ( level )
+    switch ( lockdown_level_now )
     {
     case LOCKDOWN_NONE:
         return "none";

@@ -149,6 +149,8 @@ static int __init cf_check lockdown_status_init(void)
         leaf->u.content = &lockdown_refusals[reason];
         hypfs_add_leaf(&refused_folder, leaf, true);
     }
+    /* Not read, but hypfs takes no leaf without content. */
+    tokens_leaf.u.content = "";
     hypfs_add_leaf(&folder, &tokens_leaf, true);
     lost = lockdown_refused_lost();
     hypfs_add_leaf(&folder, &lost_leaf, true);

@@ -63,7 +63,8 @@ uint32_t lockdown_rs_parameter(uint8_t level, const char *name, const char *valu
 #ifdef CONFIG_LOCKDOWN
 
 /* The state. It changes while the command line is read and never after. */
-uint8_t lockdown_level(void);
+extern uint8_t lockdown_level_now;      /* boot.c writes it; the hooks of the gate pay one load and one branch for it */
+static inline uint8_t lockdown_level(void) { return lockdown_level_now; }
 const char *lockdown_level_name(void);  /* "none", "integrity", "confidentiality" */
 const char *lockdown_set_by(void);      /* "secure-boot", "command-line", "build"; "nothing" where it is not locked */
 

@@ -17,9 +17,6 @@ macro_rules! layout {
 }
 
 layout! {
-    /// struct privcmd_hypercall
-    PrivcmdHypercall = 48 { op: u64, arguments: [u64; 5], }
-
     /// struct privcmd_mmapbatch_v2
     MmapBatch = 32 { number: u32, domain: u16, padding: u16, address: u64, frames: u64, errors: u64, }
 

@@ -4,116 +4,27 @@
 //! # What holds it together
 //!
 //! - Memory that Xen or a device may change behind our back is only reached through raw pointers and copied byte by
-//!   byte ([`Buffer`], [`Mapping`]); no reference to it exists, so Rust never assumes that it stays the same.
+//!   byte (`Buffer` of `lockdown-privcmd`, [`Mapping`]); no reference to it exists, so Rust never assumes that it
+//!   stays the same.
 //! - Both own their mapping, are unmapped once, and check every offset.
 //! - A page of a [`Mapping`] is only read where the kernel said that it mapped it: any other would be a bus error.
-//! - A hypercall can write wherever it is told to. The attacks tell it addresses of a [`Buffer`] or addresses in the
+//! - A hypercall can write wherever it is told to. The attacks tell it addresses of a `Buffer` or addresses in the
 //!   kernel's half; never an address of Rust's own memory. That cannot be checked here, because addresses also
 //!   stand inside of structures, and is the rule for every caller of [`Privcmd::hypercall`].
 
-use std::ffi::c_void;
-use std::fs::{File, OpenOptions};
+use std::ffi::{c_int, c_void};
 use std::io;
-use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::Path;
 use std::ptr::{self, NonNull};
 
-use zerocopy::{FromBytes, Immutable, IntoBytes};
+pub(crate) use lockdown_privcmd::{Buffer, PAGE};
+use lockdown_privcmd::{HYPERCALL, ioctl_number};
 
-use crate::layout::{MmapBatch, MmapResource, PrivcmdHypercall};
+use crate::layout::{MmapBatch, MmapResource};
 
-/// Bytes in a page of x86.
-pub(crate) const PAGE: usize = 4096;
-
-/// `_IOC(_IOC_NONE, 'P', number, size)` of Linux's include/uapi/xen/privcmd.h.
-const fn privcmd_ioctl(number: libc::c_ulong, size: usize) -> libc::c_ulong {
-    ((size as libc::c_ulong) << 16) | ((b'P' as libc::c_ulong) << 8) | number
-}
-
-const HYPERCALL: libc::c_ulong = privcmd_ioctl(0, size_of::<PrivcmdHypercall>());
-const MMAPBATCH_V2: libc::c_ulong = privcmd_ioctl(4, size_of::<MmapBatch>());
-const MMAP_RESOURCE: libc::c_ulong = privcmd_ioctl(7, size_of::<MmapResource>());
-
-/// Locked pages of our own whose address is handed to Xen.
-pub(crate) struct Buffer {
-    start: NonNull<u8>,
-    length: usize,
-}
-
-// SAFETY: the memory belongs to the process, not to a thread; it is only copied from and to.
-unsafe impl Send for Buffer {}
-// SAFETY: as above; copies that race give some bytes, and no reference sees them change.
-unsafe impl Sync for Buffer {}
-
-impl Buffer {
-    /// Zeroed pages that stay in memory.
-    pub(crate) fn new(pages: usize) -> io::Result<Self> {
-        let length = pages.max(1).saturating_mul(PAGE);
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE | libc::MAP_LOCKED;
-        let start = map(length, libc::PROT_READ | libc::PROT_WRITE, flags, -1)?;
-        let buffer = Self { start, length };
-        // A page that was only read is the kernel's shared page of zeros.
-        for offset in (0..length).step_by(PAGE) {
-            buffer.write(offset, &[0]);
-        }
-        Ok(buffer)
-    }
-
-    /// A buffer that begins with `bytes`.
-    pub(crate) fn with(bytes: &[u8]) -> io::Result<Self> {
-        let buffer = Self::new(bytes.len().div_ceil(PAGE))?;
-        buffer.write(0, bytes);
-        Ok(buffer)
-    }
-
-    /// Where it is.
-    pub(crate) fn address(&self) -> u64 {
-        self.start.as_ptr() as u64
-    }
-
-    /// Copies `bytes` in, as far as they fit.
-    pub(crate) fn write(&self, offset: usize, bytes: &[u8]) {
-        let length = bytes.len().min(self.length.saturating_sub(offset));
-        if length > 0 {
-            // SAFETY: offset + length is within our own mapping; the source is a slice of that length.
-            unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.start.as_ptr().add(offset), length) };
-        }
-    }
-
-    /// Copies `length` bytes out, as far as there are any.
-    pub(crate) fn read(&self, offset: usize, length: usize) -> Vec<u8> {
-        let length = length.min(self.length.saturating_sub(offset));
-        let mut bytes = vec![0; length];
-        if length > 0 {
-            // SAFETY: offset + length is within our own mapping; the target has that length.
-            unsafe { ptr::copy_nonoverlapping(self.start.as_ptr().add(offset), bytes.as_mut_ptr(), length) };
-        }
-        bytes
-    }
-
-    /// Copies a structure in.
-    pub(crate) fn put<T: IntoBytes + Immutable>(&self, offset: usize, value: &T) {
-        self.write(offset, value.as_bytes());
-    }
-
-    /// Copies a structure out.
-    pub(crate) fn get<T: FromBytes + IntoBytes>(&self, offset: usize) -> T {
-        let mut value = T::new_zeroed();
-        let bytes = self.read(offset, size_of::<T>());
-        if let Some(target) = value.as_mut_bytes().get_mut(..bytes.len()) {
-            target.copy_from_slice(&bytes);
-        }
-        value
-    }
-}
-
-impl Drop for Buffer {
-    fn drop(&mut self) {
-        // SAFETY: our own mapping, unmapped once.
-        unsafe { libc::munmap(self.start.as_ptr().cast(), self.length) };
-    }
-}
+const MMAPBATCH_V2: libc::c_ulong = ioctl_number(4, size_of::<MmapBatch>());
+const MMAP_RESOURCE: libc::c_ulong = ioctl_number(7, size_of::<MmapResource>());
 
 /// One page of fresh anonymous memory that was never written to: the kernel shows its shared page of zeros there.
 pub(crate) struct ZeroPage {
@@ -211,37 +122,33 @@ impl Drop for Mapping {
 
 /// An open privcmd device.
 pub(crate) struct Privcmd {
-    file: File,
+    device: lockdown_privcmd::Privcmd,
 }
 
 impl Privcmd {
     /// The device where everybody expects it.
     pub(crate) fn open() -> io::Result<Self> {
-        Self::open_at("/dev/xen/privcmd")
+        Self::open_at(lockdown_privcmd::DEVICE)
     }
 
     /// A device under another name.
     pub(crate) fn open_at(path: impl AsRef<Path>) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_CLOEXEC).open(path)?;
-        Ok(Self { file })
+        Ok(Self { device: lockdown_privcmd::Privcmd::open_at(path)? })
     }
 
     /// Makes hypercall `number`. What is negative becomes an error.
     ///
-    /// Addresses in `arguments`, or in what they point to, are those of a [`Buffer`] or lie in the kernel's half.
+    /// Addresses in `arguments`, or in what they point to, are those of a `Buffer` or lie in the kernel's half.
     pub(crate) fn hypercall(&self, number: u64, arguments: [u64; 5]) -> io::Result<i64> {
-        let call = PrivcmdHypercall { op: number, arguments };
-        // SAFETY: the request is made for a structure of this size; the kernel only reads it. What the hypercall
-        // writes to is the caller's business, see the head of this file.
-        let result = unsafe { libc::ioctl(self.file.as_raw_fd(), HYPERCALL, &raw const call) };
-        check(result.into())
+        // SAFETY: what the hypercall writes to is the caller's business, see the head of this file.
+        unsafe { self.device.hypercall(number, arguments) }
     }
 
     /// As [`Privcmd::hypercall`], with the structure of the ioctl itself in a buffer, where another thread may
     /// change it.
     pub(crate) fn hypercall_in(&self, call: &Buffer) -> io::Result<i64> {
         // SAFETY: as above; a Buffer is at least one page.
-        let result = unsafe { libc::ioctl(self.file.as_raw_fd(), HYPERCALL, call.start.as_ptr()) };
+        let result = unsafe { libc::ioctl(self.file(), HYPERCALL, call.address() as *const c_void) };
         check(result.into())
     }
 
@@ -260,7 +167,7 @@ impl Privcmd {
         };
         // SAFETY: the window has as many pages as there are frames, and both arrays have that many elements and
         // live until after the call.
-        let result = unsafe { libc::ioctl(self.file.as_raw_fd(), MMAPBATCH_V2, &raw const request) };
+        let result = unsafe { libc::ioctl(self.file(), MMAPBATCH_V2, &raw const request) };
         Ok(finish(mapping, result, errors))
     }
 
@@ -277,14 +184,18 @@ impl Privcmd {
             address: mapping.start.as_ptr() as u64,
         };
         // SAFETY: the window has as many pages as are asked for.
-        let result = unsafe { libc::ioctl(self.file.as_raw_fd(), MMAP_RESOURCE, &raw const request) };
+        let result = unsafe { libc::ioctl(self.file(), MMAP_RESOURCE, &raw const request) };
         Ok(finish(mapping, result, vec![0; pages]))
+    }
+
+    fn file(&self) -> c_int {
+        self.device.as_fd().as_raw_fd()
     }
 
     fn window(&self, pages: usize, writable: bool) -> io::Result<Mapping> {
         let length = pages.max(1).saturating_mul(PAGE);
         let protection = if writable { libc::PROT_READ | libc::PROT_WRITE } else { libc::PROT_READ };
-        let start = map(length, protection, libc::MAP_SHARED, self.file.as_raw_fd())?;
+        let start = map(length, protection, libc::MAP_SHARED, self.file())?;
         Ok(Mapping { start, length, writable, errors: vec![-libc::ENXIO; pages] })
     }
 }

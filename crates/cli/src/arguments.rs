@@ -27,6 +27,8 @@ pub(crate) enum Command {
     /// Make a locked Xen from an unmodified source tree
     #[command(subcommand)]
     Xen(XenCommand),
+    /// Say whether this running host is locked, by what, and what was refused
+    Status(StatusArguments),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -253,6 +255,23 @@ pub(crate) enum XenCommand {
         #[arg(long, value_name = "DIR")]
         folder: Option<PathBuf>,
     },
+}
+
+const STATUS_HELP: &str = "\
+Asks the Xen that this host runs on. That takes root in dom0, with the module xen-privcmd.
+
+Exit status: 0 locked, 1 not locked (an unlocked Xen, a Xen without lockdown, no Xen), 2 it could
+not be found out (not root, not dom0, no answer).";
+
+#[derive(Debug, Args)]
+#[command(after_help = STATUS_HELP)]
+pub(crate) struct StatusArguments {
+    /// What to print
+    #[arg(long, value_name = "FORMAT", default_value = "human", value_parser = PossibleValuesParser::new(["human", "json"]))]
+    pub(crate) format: String,
+    /// Where /sys and /dev lie, for tests
+    #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
+    pub(crate) root: PathBuf,
 }
 
 fn parse_variable(text: &str) -> Result<(String, String), String> {

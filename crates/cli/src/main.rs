@@ -6,6 +6,7 @@ mod arguments;
 mod explain;
 mod lint;
 mod prove;
+mod status;
 mod xen;
 
 use std::io::{ErrorKind, Write};
@@ -33,6 +34,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Prove(arguments) => prove::run(&arguments),
         Command::Xen(command) => xen::run(&command),
+        Command::Status(arguments) => status::run(&arguments),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "xen-lockdown", &mut text);

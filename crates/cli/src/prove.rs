@@ -40,7 +40,10 @@ pub(crate) fn run(arguments: &ProveArguments) -> anyhow::Result<ExitCode> {
     }
     let write = |name: &str, text: &str| {
         let file = place.join(name);
-        fs::write(&file, text).with_context(|| format!("{} cannot be written", file.display()))
+        // Beside it first, so that no half of a report stands where a whole one is looked for.
+        let new = place.join(format!(".new-{name}"));
+        let written = fs::write(&new, text).and_then(|()| fs::rename(&new, &file));
+        written.with_context(|| format!("{} cannot be written", file.display()))
     };
     fs::create_dir_all(&place).with_context(|| format!("{} cannot be made", place.display()))?;
     let json = serde_json::to_string_pretty(&report)?;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::console::Console;
 
 /// How long a daemon may take until it answers.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Starts `names` in their order, each in the foreground as a child of process 1.
 pub(crate) fn start(names: &[String], console: &mut Console) {

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use fatfs::{FileSystem, FormatVolumeOptions, FsOptions};
+use fs4::FileExt;
 
 const MEBIBYTE: u64 = 1 << 20;
 
@@ -24,7 +25,8 @@ pub fn write(place: &Path, files: &[DiskFile]) -> Result<()> {
 }
 
 fn fill(mut disk: File, size: u64, files: &[DiskFile]) -> Result<()> {
-    disk.set_len(size)?;
+    // The disk gets all of its place now: QEMU would stop the machine where it runs out of it.
+    FileExt::allocate(&disk, size)?;
     fatfs::format_volume(&mut disk, FormatVolumeOptions::new().volume_label(*b"LAB        "))?;
     disk.seek(SeekFrom::Start(0))?;
     let volume = FileSystem::new(disk, FsOptions::new())?;

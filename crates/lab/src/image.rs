@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::Cursor;
-use std::path::Path;
 
 use anyhow::{Context, Result};
 use lockdown_image::Image;
@@ -73,17 +72,7 @@ pub fn sign(image: &[u8], key: &Key) -> Result<Signed> {
 /// Where it has none, or sbattach fails.
 pub fn unsign(root: &Root, image: &[u8]) -> Result<Vec<u8>> {
     let work = tempfile::tempdir_in(root.folder().parent().context("the root has no parent folder")?)?;
-    open_to_all(work.path())?;
     fs::write(work.path().join("image"), image)?;
     root.run("sbattach", &["--remove", &format!("{SHARED}/image")], Some(work.path()))?;
     Ok(fs::read(work.path().join("image"))?)
-}
-
-/// Lets the identities of a user namespace read and write a folder of the lab's.
-///
-/// # Errors
-/// Where the folder is not ours.
-pub(crate) fn open_to_all(folder: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    Ok(fs::set_permissions(folder, fs::Permissions::from_mode(0o777))?)
 }

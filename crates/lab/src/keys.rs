@@ -5,8 +5,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::image::open_to_all;
 use crate::root::{Root, SHARED};
+
+/// What a folder of keys is called until it has all of them.
+pub const NEW_KEYS: &str = ".new-keys-";
 
 /// A key pair with its certificate.
 #[derive(Clone, Debug)]
@@ -40,13 +42,15 @@ impl Keys {
     pub fn get(root: &Root, lab: &Path) -> Result<Self> {
         let folder = lab.join("keys");
         if !folder.is_dir() {
-            let work = tempfile::Builder::new().prefix(".new-keys-").tempdir_in(lab)?;
-            open_to_all(work.path())?;
+            let work = tempfile::Builder::new().prefix(NEW_KEYS).tempdir_in(lab)?;
             for name in ["platform", "exchange", "trusted", "stranger"] {
                 make(root, work.path(), name)?;
             }
+            let renamed = fs::rename(work.path(), &folder);
             // Another run may have been faster; its keys are as good.
-            let _ = fs::rename(work.path(), &folder);
+            if !folder.is_dir() {
+                renamed.with_context(|| format!("the keys cannot be kept in {}", folder.display()))?;
+            }
         }
         let read = |name: &str| -> Result<Key> {
             let file = |kind: &str| {
@@ -65,15 +69,15 @@ impl Keys {
 }
 
 fn make(root: &Root, folder: &Path, name: &str) -> Result<()> {
-    let (key, pem, der) =
-        (format!("{SHARED}/{name}.key"), format!("{SHARED}/{name}.pem"), format!("{SHARED}/{name}.der"));
+    // Everything comes by openssl's standard output: it does not mind where a file of its own is cut off by a full disk.
+    let keep = |kind: &str, bytes: Vec<u8>| {
+        let place = folder.join(format!("{name}.{kind}"));
+        fs::write(&place, bytes).with_context(|| format!("{} cannot be written", place.display()))
+    };
+    let openssl = |arguments: &[&str]| root.run("openssl", arguments, Some(folder));
+    keep("key", openssl(&["genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"])?)?;
+    let (key, pem) = (format!("{SHARED}/{name}.key"), format!("{SHARED}/{name}.pem"));
     let subject = format!("/CN=xen-lockdown lab {name}");
-    let request = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-sha256", "-days", "3650"];
-    let files = ["-subj", &subject, "-keyout", &key, "-out", &pem];
-    let arguments: Vec<&str> = request.into_iter().chain(files).collect();
-    root.run("openssl", &arguments, Some(folder))?;
-    root.run("openssl", &["x509", "-in", &pem, "-outform", "DER", "-out", &der], Some(folder))?;
-    // Readable for the lab where it does not run as root. The key protects nothing.
-    root.run("chmod", &["0644", &key], Some(folder))?;
-    Ok(())
+    keep("pem", openssl(&["req", "-x509", "-new", "-key", &key, "-sha256", "-days", "3650", "-subj", &subject])?)?;
+    keep("der", openssl(&["x509", "-in", &pem, "-outform", "DER"])?)
 }

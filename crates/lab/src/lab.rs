@@ -1,11 +1,13 @@
 //! Everything that a run needs, at hand: the root, the keys, Xen, the kernel, the guest's programs.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, ensure};
+use fs4::FileExt;
 
 use crate::boot::{self, Boot, Limits};
 use crate::console::Line;
@@ -13,10 +15,17 @@ use crate::esp::DiskFile;
 use crate::guest::{self, Guest};
 use crate::image::{self, Parts, Signed};
 use crate::initramfs::Initramfs;
+<<<<<<< HEAD
 use crate::keys::{Key, Keys};
 use crate::machine::{Dom0, Extra, Machine, Setup};
 use crate::plan::{MODULES, Plan, Step};
 use crate::root::Root;
+=======
+use crate::keys::{Key, Keys, NEW_KEYS};
+use crate::machine::{Dom0, Machine, Setup};
+use crate::plan::{MODULES, Plan};
+use crate::root::{self, Root};
+>>>>>>> wt-xen
 use crate::varstore::{BootEntry, SecureBoot, Settings};
 
 /// Xen's programs that dom0 gets, from the folder of Debian's Xen.
@@ -43,6 +52,18 @@ const UNWINDER: &str = "/usr/lib/x86_64-linux-gnu/libgcc_s.so.1";
 /// Modules that lie in the initramfs and are loaded by nobody: attacks take them.
 const FOR_ATTACKS: &[&str] = &["dummy"];
 
+/// What the guest's programs take while they are built, and then a few machines, in bytes.
+const SPACE: u64 = 512 << 20;
+
+/// What the folder of a run is called.
+const RUN: &str = "run-";
+
+/// What the crate `tempfile` calls a folder that is named by nobody.
+const TEMPORARY: &str = ".tmp";
+
+/// Marks the folder of a run that is kept.
+const KEPT: &str = "kept";
+
 /// Where the image lies on the machine's disk.
 pub const IMAGE: &str = "EFI/xen/xen.efi";
 
@@ -67,8 +88,10 @@ pub struct Lab {
     pub release: String,
     /// The guest's programs.
     pub guest: Guest,
-    /// Where runs keep their files.
+    /// Where this run keeps its files.
     runs: tempfile::TempDir,
+    /// Held as long as the lab is in use.
+    _in_use: File,
     keep: bool,
     count: AtomicU32,
 }
@@ -140,19 +163,28 @@ impl Lab {
     pub fn open(folder: &Path, project: &Path, say: &(dyn Fn(&str) + Sync)) -> Result<Self> {
         let root = Root::get(folder, say)?;
         let folder = root.folder().parent().context("the root has no parent folder")?.to_owned();
-        let keys = Keys::get(&root, &folder)?;
-        let guest = guest::build(project, &folder, say)?;
+        Self::with_root(root, &folder, project, say).map_err(|error| name_disk(error, &folder))
+    }
+
+    fn with_root(root: Root, folder: &Path, project: &Path, say: &(dyn Fn(&str) + Sync)) -> Result<Self> {
+        let in_use = begin(folder)?;
+        root::ensure_space(folder, SPACE)?;
+        let keys = Keys::get(&root, folder)?;
+        let guest = guest::build(project, folder, say)?;
         let stock = Xen { name: "stock", image: fs::read(root.file(XEN_IMAGE)?)? };
         let release = root.kernel_release()?;
         let kernel = fs::read(root.file(&format!("/boot/vmlinuz-{release}"))?)?;
-        let runs = tempfile::Builder::new().prefix("run-").tempdir_in(&folder)?;
-        Ok(Self { root, keys, stock, kernel, release, guest, runs, keep: false, count: AtomicU32::new(0) })
+        let runs = tempfile::Builder::new().prefix(RUN).tempdir_in(folder)?;
+        let count = AtomicU32::new(0);
+        Ok(Self { root, keys, stock, kernel, release, guest, runs, _in_use: in_use, keep: false, count })
     }
 
     /// Keeps the machines' files after the end; tells where.
     pub fn keep(&mut self) -> PathBuf {
         self.runs.disable_cleanup(true);
         self.keep = true;
+        // A later run removes what has no such mark.
+        let _ = fs::write(self.runs.path().join(KEPT), "");
         self.runs.path().to_owned()
     }
 
@@ -258,14 +290,20 @@ impl Lab {
             extra: scenario.extra.clone(),
         };
         let limits = Limits {
+<<<<<<< HEAD
             boot: Duration::from_secs(240) * scenario.patience,
             all: Duration::from_secs(1200) * scenario.patience,
             silence: scenario.silence * scenario.patience,
+=======
+            boot: Duration::from_secs(480),
+            all: Duration::from_secs(2400),
+            silence: scenario.silence,
+>>>>>>> wt-xen
             stop_at: scenario.stop_at.clone(),
             logs: folder.clone(),
         };
-        let mut machine = setup.start(&self.root, &folder)?;
-        let boot = boot::watch(&mut machine, &limits, look);
+        let mut machine = setup.start(&self.root, &folder).map_err(|error| self.name_disk(error))?;
+        let boot = boot::watch(&mut machine, &limits, look).map_err(|error| self.name_disk(error));
         let boot = boot.with_context(|| format!("the boot {}", scenario.name))?;
         drop(machine);
         if !self.keep {
@@ -274,6 +312,10 @@ impl Lab {
             let _ = fs::remove_file(folder.join("variables"));
         }
         Ok(boot)
+    }
+
+    fn name_disk(&self, error: Error) -> Error {
+        name_disk(error, self.root.folder().parent().unwrap_or(self.root.folder()))
     }
 
     /// Sees to it that dom0 came up under enforced Secure Boot, as dom0 and the firmware say.
@@ -286,6 +328,43 @@ impl Lab {
         ensure!(booted.secure_boot, "Secure Boot is not on: nothing that this machine shows counts");
         ensure!(booted.dom0 == dom0.name(), "dom0 is {:?}, and {} was asked for", booted.dom0, dom0.name());
         Ok(())
+    }
+}
+
+/// Marks the lab as in use. Whoever is alone removes first what runs left that were killed.
+fn begin(folder: &Path) -> Result<File> {
+    let in_use = File::create(folder.join("in-use"))?;
+    if FileExt::try_lock(&in_use).is_ok() {
+        for entry in fs::read_dir(folder)? {
+            let place = entry?.path();
+            if left_behind(&place) {
+                fs::remove_dir_all(&place)
+                    .with_context(|| format!("{} was left behind and cannot be removed", place.display()))?;
+            }
+        }
+        FileExt::unlock(&in_use)?;
+    }
+    FileExt::lock_shared(&in_use)?;
+    Ok(in_use)
+}
+
+fn left_behind(place: &Path) -> bool {
+    let name = place.file_name().unwrap_or_default().to_string_lossy();
+    let ours = [RUN, NEW_KEYS, TEMPORARY].iter().any(|prefix| name.starts_with(prefix));
+    ours && place.is_dir() && !place.join(KEPT).exists()
+}
+
+/// Says which disk is full, where that is why something failed.
+fn name_disk(error: Error, place: &Path) -> Error {
+    let full = |cause: &(dyn std::error::Error + 'static)| {
+        let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        matches!(kind, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+    };
+    // What runs inside the root only says it.
+    if error.chain().any(full) || format!("{error:#}").contains(root::FULL) {
+        error.context(format!("the disk of {} is full: make room, then start again", place.display()))
+    } else {
+        error
     }
 }
 
@@ -313,6 +392,40 @@ pub fn config(dom0: Dom0, xen: &str, linux: &str) -> String {
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_killed_run_left_is_removed_and_what_is_kept_or_in_use_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| folder.path().join(name);
+        for name in ["run-dead", "run-asked", ".tmpdead", ".new-keys-dead", "keys", "guest", "report"] {
+            fs::create_dir(place(name)).unwrap();
+            fs::write(place(name).join("file"), "x").unwrap();
+        }
+        fs::write(place("run-asked").join(KEPT), "").unwrap();
+        let first = begin(folder.path()).unwrap();
+        for name in ["run-dead", ".tmpdead", ".new-keys-dead"] {
+            assert!(!place(name).exists(), "{name}");
+        }
+        for name in ["run-asked", "keys", "guest", "report"] {
+            assert!(place(name).join("file").exists(), "{name}");
+        }
+        fs::create_dir(place("run-alive")).unwrap();
+        let second = begin(folder.path()).unwrap();
+        assert!(place("run-alive").exists());
+        drop((first, second));
+        drop(begin(folder.path()).unwrap());
+        assert!(!place("run-alive").exists());
+    }
+
+    #[test]
+    fn a_full_disk_is_named() {
+        let said = |error: Error| format!("{:#}", name_disk(error, Path::new("/lab")));
+        let full = Error::from(io::Error::from(io::ErrorKind::StorageFull)).context("the disk image");
+        assert!(said(full).starts_with("the disk of /lab is full"));
+        let inside = anyhow::anyhow!("objcopy failed inside the root: x: No space left on device");
+        assert!(said(inside).starts_with("the disk of /lab is full"));
+        assert_eq!(said(anyhow::anyhow!("other")), "other");
+    }
 
     #[test]
     fn the_configuration_ends_lines_where_xen_expects_it() {

@@ -4,7 +4,7 @@
 //! stands for it. Every wait has a limit; where the limit passes, that is an error and no answer.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,6 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::esp::{self, DiskFile};
-use crate::image::open_to_all;
 use crate::root::{Root, SHARED};
 use crate::varstore::{self, Settings};
 
@@ -93,7 +92,7 @@ pub struct Machine {
     child: Child,
     /// Held open: QEMU would read its end as a closed terminal.
     _stdin: Option<ChildStdin>,
-    lines: Receiver<Heard>,
+    lines: Receiver<io::Result<Heard>>,
     folder: PathBuf,
     errors: Option<thread::JoinHandle<String>>,
 }
@@ -114,17 +113,12 @@ impl Setup {
     /// Where its files cannot be written or QEMU does not start.
     pub fn start(&self, root: &Root, folder: &Path) -> Result<Machine> {
         fs::create_dir_all(folder)?;
-        open_to_all(folder)?;
         let template = root.file("/usr/share/OVMF/OVMF_VARS_4M.fd")?;
         let variables = varstore::write(&fs::read(template)?, &self.settings)?;
-        fs::write(folder.join("variables"), variables)?;
+        fs::write(folder.join("variables"), variables).context("the firmware's variables cannot be written")?;
         esp::write(&folder.join("disk"), &self.disk)?;
-        for file in ["variables", "disk"] {
-            use std::os::unix::fs::PermissionsExt as _;
-            fs::set_permissions(folder.join(file), fs::Permissions::from_mode(0o666))?;
-        }
         for (name, bytes) in &self.extra.files {
-            fs::write(folder.join(name), bytes)?;
+            fs::write(folder.join(name), bytes).with_context(|| format!("{name} cannot be written"))?;
         }
         let mut command = root.command("qemu-system-x86_64", Some(folder));
         command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
@@ -164,7 +158,8 @@ impl Machine {
     /// Where `until` passes, or QEMU failed.
     pub fn next(&mut self, until: Instant) -> Result<Next> {
         match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok(line) => Ok(Next::Line(line)),
+            Ok(Ok(line)) => Ok(Next::Line(line)),
+            Ok(Err(error)) => Err(error).context("the log of the serial line cannot be written"),
             Err(RecvTimeoutError::Timeout) => {
                 let state = self.ask("query-status").unwrap_or_else(|error| format!("{error:#}"));
                 bail!("time is up; the machine says {state}; {}", self.last_lines())
@@ -259,8 +254,9 @@ fn everything(mut pipe: impl Read) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Copies what comes to the log at once, and hands on whole lines.
-fn listen(mut pipe: impl Read, mut log: File, started: Instant, sender: &mpsc::Sender<Heard>) {
+/// Copies what comes to the log at once, and hands on whole lines. Without the log there is no evidence: what comes
+/// after an error is not handed on.
+fn listen(mut pipe: impl Read, mut log: impl Write, started: Instant, sender: &mpsc::Sender<io::Result<Heard>>) {
     let mut line = Vec::new();
     let mut buffer = [0; 4096];
     loop {
@@ -269,7 +265,11 @@ fn listen(mut pipe: impl Read, mut log: File, started: Instant, sender: &mpsc::S
             Ok(count) => count,
         };
         let bytes = buffer.get(..count).unwrap_or_default();
-        let _ = log.write_all(bytes);
+        if let Err(error) = log.write_all(bytes) {
+            // Nobody listens any more where this fails.
+            let _ = sender.send(Err(error));
+            return;
+        }
         for byte in bytes {
             if *byte != b'\n' {
                 line.push(*byte);
@@ -277,13 +277,13 @@ fn listen(mut pipe: impl Read, mut log: File, started: Instant, sender: &mpsc::S
             }
             let heard = Heard { after: started.elapsed(), text: plain(&line) };
             line.clear();
-            if sender.send(heard).is_err() {
+            if sender.send(Ok(heard)).is_err() {
                 return;
             }
         }
     }
     if !line.is_empty() {
-        let _ = sender.send(Heard { after: started.elapsed(), text: plain(&line) });
+        let _ = sender.send(Ok(Heard { after: started.elapsed(), text: plain(&line) }));
     }
 }
 
@@ -325,8 +325,18 @@ mod tests {
         let (sender, lines) = mpsc::channel();
         listen(b"one\r\ntwo\nthr".as_slice(), File::create(&place).unwrap(), Instant::now(), &sender);
         drop(sender);
-        let texts: Vec<String> = lines.iter().map(|heard| heard.text).collect();
+        let texts: Vec<String> = lines.iter().map(|heard| heard.unwrap().text).collect();
         assert_eq!(texts, ["one", "two", "thr"]);
         assert_eq!(fs::read(place).unwrap(), b"one\r\ntwo\nthr");
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_written_is_an_error() {
+        let (sender, lines) = mpsc::channel();
+        let full: &mut [u8] = &mut [0; 4];
+        listen(b"one\ntwo\n".as_slice(), full, Instant::now(), &sender);
+        drop(sender);
+        assert!(lines.recv().unwrap().is_err());
+        assert!(lines.recv().is_err());
     }
 }

@@ -1,10 +1,12 @@
 //! The Trixie root: everything foreign that the lab needs, in one folder.
 //!
 //! Made once by mmdebstrap, from the mirror and the keys of the machine's own apt, and kept by a hash of what it was
-//! made from. It is made under another name and renamed, so that what has the right name is whole.
+//! made from. It is made under another name and renamed, so that what has the right name is whole. Of an attempt that
+//! was interrupted only the packages stay, for the next one.
 //!
 //! Programs inside it run in a mount namespace of their own: what is mounted for them is gone with them, however
-//! they end.
+//! they end. An ordinary user is root in a user namespace there, by its own identity: it reaches inside what it reaches
+//! outside, and what root makes inside is its own.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -59,7 +61,19 @@ pub const PACKAGES: &[&str] = &[
 ];
 
 /// Changes with how the root is made, so that one made otherwise is not taken for it.
-const RECIPE: &str = "1";
+const RECIPE: &str = "2";
+
+/// What the root is called until it is whole.
+const UNFINISHED: &str = ".new-root";
+
+/// What the root and its packages take while it is made, in bytes.
+const SPACE: u64 = 3 << 30;
+
+/// What programs say where the disk is full.
+pub(crate) const FULL: &str = "No space left on device";
+
+/// Where programs are looked for, outside and inside.
+const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Where [`Root::command`] shows the folder that is handed to it.
 pub const SHARED: &str = "/mnt";
@@ -74,6 +88,15 @@ mount --rbind /dev "$root/dev"
 mount --rbind /proc "$root/proc"
 if [ -n "$shared" ]; then mount --bind "$shared" "$root/mnt"; fi
 exec chroot "$root" /usr/bin/setpriv --pdeathsig KILL -- "$@"
+"#;
+
+/// Removes all but the packages that apt finished downloading: `sh -c PRUNE sh FOLDER`.
+const PRUNE: &str = r#"
+set -e
+cd "$1"
+archives=./var/cache/apt/archives
+find . -xdev ! -type d '(' ! -path "$archives/*.deb" -o -path "$archives/partial/*" ')' -delete
+find . -xdev -mindepth 1 -type d -empty -delete
 "#;
 
 /// A finished root.
@@ -96,7 +119,7 @@ impl Root {
     /// # Errors
     /// What is missing on the machine, or why Debian's packages cannot be had.
     pub fn get(lab: &Path, say: &(dyn Fn(&str) + Sync)) -> Result<Self> {
-        let user = user()?;
+        let user = User::find()?;
         let lab = make_folder(lab)?;
         let folder = lab.join(format!("root-{}", hash(RELEASE, PACKAGES)));
         let root = Self { folder, user };
@@ -108,9 +131,8 @@ impl Root {
             say("waiting for another run to finish the root");
             FileExt::lock(&lock)?;
         }
-        root.remove_leftovers(&lab)?;
         if !root.folder.is_dir() {
-            root.make(&lab, &lock, say).context("the lab's Debian root cannot be made")?;
+            root.make(&lab.join(UNFINISHED), &lock, say).context("the lab's Debian root cannot be made")?;
         }
         Ok(root)
     }
@@ -119,14 +141,10 @@ impl Root {
     /// that started it.
     #[must_use]
     pub fn command(&self, program: &str, shared: Option<&Path>) -> Command {
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "--propagation", "private"]);
-        if self.user == User::Ordinary {
-            command.args(["--user", "--map-auto", "--setuid", "0", "--setgid", "0"]);
-        }
+        let mut command = self.user.unshare();
         command.args(["--", "/bin/sh", "-c", INSIDE, "sh"]);
         command.arg(&self.folder).arg(shared.map_or_else(|| OsStr::new(""), Path::as_os_str)).arg(program);
-        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C").env("HOME", "/root");
+        command.env_clear().env("PATH", PATH).env("LC_ALL", "C").env("HOME", "/root");
         command
     }
 
@@ -138,7 +156,11 @@ impl Root {
         let output = self.command(program, shared).args(arguments).stdin(Stdio::null()).output();
         let output = output.map_err(|error| not_started("unshare", "util-linux", &error))?;
         if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
+            let mut said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            // Not every program says so.
+            if shared.is_some_and(is_full) && !said.contains(FULL) {
+                let _ = write!(said, " {FULL}");
+            }
             bail!("{program} failed inside the root ({}): {}", output.status, said.trim());
         }
         Ok(output.stdout)
@@ -221,19 +243,20 @@ impl Root {
         Ok(versions_in(&status, packages))
     }
 
-    fn make(&self, lab: &Path, lock: &File, say: &(dyn Fn(&str) + Sync)) -> Result<()> {
+    fn make(&self, work: &Path, lock: &File, say: &(dyn Fn(&str) + Sync)) -> Result<()> {
         let mirror = lockdown_debian::mirror()?;
         let keyring = lockdown_debian::keyring()?;
-        let work = lab.join(format!(".new-root-{}", std::process::id()));
+        if work.exists() {
+            say("an earlier attempt was interrupted: what it downloaded is used");
+            self.clear(work, Leave::Packages)?;
+        }
+        ensure_space(work.parent().unwrap_or(work), SPACE)?;
         let started = Instant::now();
         say(&format!("making a Debian {RELEASE} root ({} packages and what they need)", PACKAGES.len()));
-        let made = self.bootstrap(&work, &mirror, keyring, lock, say);
-        if let Err(error) = made {
-            // Nothing half-made stays, and what went wrong is said even where removing fails too.
-            let _ = self.remove(&work);
-            return Err(error);
-        }
-        fs::rename(&work, &self.folder)?;
+        self.bootstrap(work, &mirror, keyring, lock, say)?;
+        // dpkg was told not to wait for the disk.
+        outside("sync", &["--file-system"], work)?;
+        fs::rename(work, &self.folder)?;
         say(&format!("the root is ready after {} s", started.elapsed().as_secs()));
         Ok(())
     }
@@ -247,26 +270,22 @@ impl Root {
         say: &(dyn Fn(&str) + Sync),
     ) -> Result<()> {
         let keyring = keyring.to_str().context("the path of Debian's keyring is not text")?;
+        // With the first process of a namespace of their own everything ends that mmdebstrap started.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--"]);
-        if self.user == User::Root {
-            // With the first process of a namespace of their own everything ends that mmdebstrap started.
-            command.args(["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]);
-        }
-        command.arg("mmdebstrap");
-        command.arg(match self.user {
-            User::Root => "--mode=root",
-            User::Ordinary => "--mode=unshare",
-        });
-        command.args(["--variant=minbase", "--format=directory", "--architectures=amd64"]);
-        command.arg(format!("--include={}", PACKAGES.join(",")));
+        command.args(["--pdeathsig", "KILL", "--", "unshare"]).args(self.user.namespaces());
+        command.args(["--pid", "--fork", "--kill-child", "--mount-proc", "--"]);
+        command.args(["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory"]);
+        command.arg("--architectures=amd64").arg(format!("--include={}", PACKAGES.join(",")));
+        // Packages of an earlier attempt may be there, and stay until everything is done.
+        command.arg("--skip=check/empty,essential/unlink");
         for part in ["man", "doc", "locale", "info"] {
             command.arg(format!("--dpkgopt=path-exclude=/usr/share/{part}/*"));
         }
+        command.arg("--dpkgopt=force-unsafe-io");
         command.args(["--aptopt=Acquire::Retries \"2\"", "--aptopt=Acquire::Languages \"none\""]);
         command.arg(RELEASE).arg(work).arg(format!("deb [signed-by={keyring}] {mirror} {RELEASE} main"));
         // The lab writes its own initramfs; Debian's would only cost time.
-        command.env("INITRD", "No").env("LC_ALL", "C");
+        command.env("INITRD", "No").env("LC_ALL", "C").env("PATH", PATH);
         // Whatever mmdebstrap leaves running holds the lock for as long as it runs.
         command.stdin(Stdio::from(lock.try_clone()?)).stdout(Stdio::null()).stderr(Stdio::piped());
         let child = command.spawn();
@@ -276,21 +295,14 @@ impl Root {
         if status.success() {
             return Ok(());
         }
-        Err(judge_mmdebstrap(&said).context(format!("mmdebstrap failed ({status})")))
+        let (error, leave) = judge_mmdebstrap(&said);
+        // What went wrong is said even where clearing fails too; the next attempt begins with it.
+        let _ = self.clear(work, leave);
+        Err(error.context(format!("mmdebstrap failed ({status})")))
     }
 
-    /// What an interrupted run left; nobody uses it while this process holds the lock.
-    fn remove_leftovers(&self, lab: &Path) -> Result<()> {
-        for entry in fs::read_dir(lab)? {
-            let entry = entry?;
-            if entry.file_name().to_string_lossy().starts_with(".new-root-") {
-                self.remove(&entry.path())?;
-            }
-        }
-        Ok(())
-    }
-
-    fn remove(&self, folder: &Path) -> Result<()> {
+    /// Removes what an attempt left. Nobody uses it while this process holds the lock.
+    fn clear(&self, folder: &Path, leave: Leave) -> Result<()> {
         if !folder.exists() {
             return Ok(());
         }
@@ -299,19 +311,56 @@ impl Root {
         if let Some(mounted) = mounted_below(&table, folder) {
             bail!("{mounted} is still mounted: unmount it (umount --lazy), then start again");
         }
-        if self.user == User::Root {
-            return Ok(fs::remove_dir_all(folder)?);
-        }
-        // The files belong to the identities that a user namespace maps.
-        let mut command = Command::new("unshare");
-        command.args(["--user", "--map-auto", "--setuid", "0", "--setgid", "0", "--", "rm", "-rf"]);
-        // The folder itself stays behind: its own parent is not the namespace's.
-        let _ = command.arg(folder).stderr(Stdio::null()).status();
-        if folder.exists() {
-            fs::remove_dir_all(folder)?;
-        }
+        let mut command = self.user.unshare();
+        match leave {
+            Leave::Packages => command.args(["--", "sh", "-c", PRUNE, "sh"]),
+            Leave::Nothing => command.args(["--", "rm", "-rf", "--one-file-system", "--"]),
+        };
+        finish(command.arg(folder), "unshare", "util-linux")
+            .with_context(|| format!("what an earlier attempt left in {} cannot be removed", folder.display()))?;
+        // Without packages nothing is worth keeping; with them this fails.
+        let _ = fs::remove_dir(folder);
         Ok(())
     }
+}
+
+impl User {
+    /// Who runs this, and whether that is enough.
+    fn find() -> Result<Self> {
+        use std::os::unix::fs::MetadataExt as _;
+        let own = fs::metadata("/proc/self").context("/proc is not mounted")?;
+        let user = if own.uid() == 0 { Self::Root } else { Self::Ordinary };
+        let mut command = user.unshare();
+        command.args(["--", "mount", "-t", "tmpfs", "none", "/tmp"]).env("LC_ALL", "C");
+        let output = command.stdin(Stdio::null()).output();
+        let output = output.map_err(|error| not_started("unshare", "util-linux", &error))?;
+        if output.status.success() {
+            return Ok(user);
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("{}\n{}", judge_unshare(user, &said), said.trim())
+    }
+
+    /// The namespaces in which this user may mount, as `unshare` is told.
+    const fn namespaces(self) -> &'static [&'static str] {
+        match self {
+            Self::Root => &["--mount", "--propagation", "private"],
+            Self::Ordinary => &["--user", "--map-root-user", "--map-auto", "--mount", "--propagation", "private"],
+        }
+    }
+
+    fn unshare(self) -> Command {
+        let mut command = Command::new("unshare");
+        command.args(self.namespaces());
+        command
+    }
+}
+
+/// What of an attempt stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leave {
+    Packages,
+    Nothing,
 }
 
 /// The folder, made if need be, with its full name.
@@ -320,33 +369,53 @@ fn make_folder(folder: &Path) -> Result<PathBuf> {
     Ok(fs::canonicalize(folder)?)
 }
 
-/// As whom this runs, and whether that is enough.
-fn user() -> Result<User> {
-    use std::os::unix::fs::MetadataExt as _;
-    let own = fs::metadata("/proc/self").context("/proc is not mounted")?;
-    if own.uid() == 0 {
-        return Ok(User::Root);
+fn is_full(folder: &Path) -> bool {
+    fs4::available_space(folder).is_ok_and(|free| free < 1 << 20)
+}
+
+/// Sees to it that the disk of `folder` has `bytes` left.
+///
+/// # Errors
+/// Where it has not.
+pub fn ensure_space(folder: &Path, bytes: u64) -> Result<()> {
+    let (free, wanted) = (fs4::available_space(folder)? >> 20, bytes >> 20);
+    ensure!(
+        free >= wanted,
+        "the disk of {} has {free} MB left, and the lab needs {wanted} MB: make room, or name another folder",
+        folder.display()
+    );
+    Ok(())
+}
+
+/// Says what is missing where `unshare` fails.
+fn judge_unshare(user: User, said: &str) -> &'static str {
+    let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    if has(&["unrecognized option"]) {
+        "unshare is too old: util-linux 2.38 or newer is needed"
+    } else if user == User::Root {
+        "root may not mount here: a container must be privileged for that"
+    } else if has(&["newuidmap: No such file", "newgidmap: No such file", "failed to execute new"]) {
+        "newuidmap is not there: install uidmap, or run this as root"
+    } else if has(&["/etc/subuid", "/etc/subgid", "not allowed"]) {
+        "/etc/subuid and /etc/subgid give this user no identities: add the line USER:100000:65536 to both, or run this \
+         as root"
+    } else {
+        "this machine does not let ordinary users use namespaces: allow it (user.max_user_namespaces, \
+         kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns), or run this as root"
     }
-    let mut missing = String::new();
-    for tool in ["/usr/bin/newuidmap", "/usr/bin/newgidmap"] {
-        if !Path::new(tool).is_file() {
-            let _ = write!(missing, "\n  {tool} is not there: install uidmap");
-        }
-    }
-    let limit = fs::read_to_string("/proc/sys/user/max_user_namespaces").unwrap_or_default();
-    if limit.trim() == "0" {
-        missing.push_str("\n  user namespaces are switched off: set user.max_user_namespaces");
-    }
-    for file in ["/etc/subuid", "/etc/subgid"] {
-        let text = fs::read_to_string(file).unwrap_or_default();
-        if text.trim().is_empty() {
-            let _ = write!(missing, "\n  {file} gives nobody any identities: add a line USER:100000:65536");
-        }
-    }
-    if !missing.is_empty() {
-        bail!("the lab runs as root, or as an ordinary user with user namespaces. Here:{missing}");
-    }
-    Ok(User::Ordinary)
+}
+
+/// Runs a program of the machine's to its end.
+fn outside(program: &str, arguments: &[&str], place: &Path) -> Result<()> {
+    finish(Command::new(program).args(arguments).arg(place), program, "coreutils")
+}
+
+fn finish(command: &mut Command, program: &str, package: &str) -> Result<()> {
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.map_err(|error| not_started(program, package, &error))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{program} failed ({}): {}", output.status, said.trim());
+    Ok(())
 }
 
 /// A place below `folder` where something is mounted, from a `/proc/PID/mountinfo`.
@@ -357,7 +426,24 @@ fn mounted_below(table: &str, folder: &Path) -> Option<String> {
     places.into_iter().find(|place| Path::new(place).starts_with(folder))
 }
 
-/// Reads what a program says to its end, hands on the lines that say how far it is, keeps the last ones.
+/// With these begin lines of apt and dpkg that say that something went well; there are thousands.
+const CHATTER: &[&str] = &[
+    "Get:",
+    "Hit:",
+    "Ign:",
+    "(Reading database",
+    "Reading ",
+    "Building ",
+    "Selecting ",
+    "Preparing to ",
+    "Unpacking ",
+    "Setting up ",
+    "Processing triggers ",
+    "update-alternatives: using ",
+    "W: ",
+];
+
+/// Reads what mmdebstrap says to its end, hands on the lines that say how far it is, keeps the last ones of the others.
 fn follow(pipe: impl Read, say: &(dyn Fn(&str) + Sync)) -> Result<String> {
     let mut kept: Vec<String> = Vec::new();
     let mut reader = BufReader::new(pipe);
@@ -366,8 +452,9 @@ fn follow(pipe: impl Read, say: &(dyn Fn(&str) + Sync)) -> Result<String> {
         let text = String::from_utf8_lossy(&line).trim_end().to_owned();
         if let Some(step) = text.strip_prefix("I: ") {
             say(step);
+        } else if !CHATTER.iter().any(|begin| text.starts_with(begin)) {
+            kept.push(text);
         }
-        kept.push(text);
         if kept.len() > 200 {
             kept.remove(0);
         }
@@ -376,29 +463,42 @@ fn follow(pipe: impl Read, say: &(dyn Fn(&str) + Sync)) -> Result<String> {
     Ok(kept.join("\n"))
 }
 
-/// Says what mmdebstrap's last words mean.
-fn judge_mmdebstrap(said: &str) -> anyhow::Error {
+/// Says what mmdebstrap's last words mean, and what of the attempt is worth keeping.
+fn judge_mmdebstrap(said: &str) -> (anyhow::Error, Leave) {
     let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
-    let meaning = if has(&["failed to execute mmdebstrap", "mmdebstrap: No such file"]) {
-        return anyhow!("mmdebstrap is not there: install it (apt-get install mmdebstrap)");
-    } else if has(&["No space left on device", "enough free space"]) {
-        "the disk is full: the root needs 3 GB"
+    let (meaning, leave) = if has(&["failed to execute mmdebstrap", "mmdebstrap: No such file"]) {
+        return (anyhow!("mmdebstrap is not there: install it (apt-get install mmdebstrap)"), Leave::Packages);
+    } else if has(&[FULL, "enough free space"]) {
+        ("the disk is full: make room, or name another folder", Leave::Nothing)
     } else if has(&["NO_PUBKEY", "is not signed", "could not be verified", "couldn't be verified"]) {
-        "the archive is not signed with a key of the package debian-archive-keyring"
-    } else if has(&["Hash Sum mismatch", "unexpected size", "corrupt", "not a Debian format archive"]) {
-        "a package arrived damaged: start it again"
+        ("the archive is not signed with a key of the package debian-archive-keyring", Leave::Packages)
+    } else if has(&["Hash Sum mismatch", "unexpected size", "File has unexpected"]) {
+        ("a package arrives damaged from the archive: start it again, or set DEBIAN_MIRROR", Leave::Packages)
+    } else if has(&["corrupt", "not a Debian format archive", "unexpected end of"]) {
+        ("a downloaded package was damaged, and all of them are removed: start it again", Leave::Nothing)
     } else if has(&["resolving", "resolve", "Could not connect", "Connection", "timed out", "unreachable"]) {
-        "the network or the archive cannot be reached"
-    } else if has(&["Unable to locate package", "no installation candidate", "404  Not Found"]) {
-        "the archive lacks a package: is it Debian's, and current?"
-    } else if has(&["newuidmap", "unshare failed", "Operation not permitted"]) {
-        "this user may not use namespaces as mmdebstrap needs them"
+        ("the network or the archive cannot be reached: start it again, or set DEBIAN_MIRROR", Leave::Packages)
+    } else if has(&["Unable to locate package", "no installation candidate", "404  Not Found", "Release file"]) {
+        ("this is no current archive of Debian's: see DEBIAN_MIRROR, or the machine's apt", Leave::Packages)
     } else {
-        "see its last lines"
+        ("see its last lines", Leave::Nothing)
     };
-    let lines: Vec<&str> = said.lines().filter(|line| !line.starts_with("I: ")).collect();
+    // These only say that something was said before.
+    let hollow = |line: &str| {
+        line.starts_with("E: setup failed")
+            || line.starts_with("E: apt-get ")
+            || line.starts_with("E: mmdebstrap ")
+    };
+    let lines: Vec<&str> = said.lines().filter(|line| !hollow(line)).collect();
+    let errors: Vec<&str> = lines.iter().copied().filter(|line| tells(line)).collect();
+    let lines = if errors.is_empty() { lines } else { errors };
     let last = lines.get(lines.len().saturating_sub(12)..).unwrap_or_default().join("\n");
-    anyhow!("{meaning}\n{last}")
+    (anyhow!("{meaning}\n{last}"), leave)
+}
+
+/// Whether a line says by itself that it is an error, with its name.
+fn tells(line: &str) -> bool {
+    ["E: ", "dpkg: error", "dpkg-deb: error", "tar: "].iter().any(|begin| line.starts_with(begin))
 }
 
 fn not_started(program: &str, package: &str, error: &io::Error) -> anyhow::Error {
@@ -490,22 +590,64 @@ mod tests {
 
     #[test]
     fn messages_say_what_to_do() {
-        let said = |text: &str| judge_mmdebstrap(text).to_string();
+        let said = |text: &str| judge_mmdebstrap(text).0.to_string();
         assert!(said("setpriv: failed to execute mmdebstrap: No such file or directory").contains("install"));
         assert!(said("E: Write error - write (28: No space left on device)").contains("disk is full"));
         assert!(said("E: Failed to fetch x  Hash Sum mismatch").contains("damaged"));
         assert!(said("W: Temporary failure resolving 'x'").contains("cannot be reached"));
-        assert!(said("E: Unable to locate package x").contains("lacks a package"));
-        assert!(said("I: step\nE: odd").ends_with("E: odd"));
+        assert!(said("E: Unable to locate package x").contains("no current archive"));
+        assert!(said("chroot: odd").ends_with("chroot: odd"));
+        let damaged = "dpkg-deb: error: <decompress> subprocess was killed: corrupt\nE: apt-get x failed\n";
+        assert!(said(damaged).ends_with("corrupt"), "{}", said(damaged));
+    }
+
+    #[test]
+    fn packages_are_kept_where_they_are_not_the_trouble() {
+        let leave = |text: &str| judge_mmdebstrap(text).1;
+        assert_eq!(leave("E: Could not connect to x"), Leave::Packages);
+        assert_eq!(leave("E: Failed to fetch x  Hash Sum mismatch"), Leave::Packages);
+        assert_eq!(leave("E: Write error - write (28: No space left on device)"), Leave::Nothing);
+        assert_eq!(leave("dpkg-deb: error: lzma error: compressed data is corrupt"), Leave::Nothing);
+        assert_eq!(leave("E: odd"), Leave::Nothing);
+    }
+
+    #[test]
+    fn of_an_attempt_only_whole_packages_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let work = folder.path().join("a [b]");
+        let archives = work.join("var/cache/apt/archives");
+        fs::create_dir_all(archives.join("partial")).unwrap();
+        fs::create_dir_all(work.join("etc")).unwrap();
+        for file in ["var/cache/apt/archives/a.deb", "var/cache/apt/archives/partial/b.deb", "etc/c.deb", "d"] {
+            fs::write(work.join(file), "x").unwrap();
+        }
+        finish(Command::new("sh").args(["-c", PRUNE, "sh"]).arg(&work), "sh", "dash").unwrap();
+        assert!(archives.join("a.deb").exists());
+        assert!(!archives.join("partial").exists() && !work.join("etc").exists() && !work.join("d").exists());
+        fs::remove_file(archives.join("a.deb")).unwrap();
+        finish(Command::new("sh").args(["-c", PRUNE, "sh"]).arg(&work), "sh", "dash").unwrap();
+        assert!(work.exists() && !work.join("var").exists());
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let no_line = "unshare: no line matching user \"x\" in /etc/subuid";
+        assert!(judge_unshare(User::Ordinary, no_line).contains("USER:100000:65536"));
+        let no_tool = "unshare: failed to execute newuidmap: No such file or directory";
+        assert!(judge_unshare(User::Ordinary, no_tool).contains("install uidmap"));
+        let forbidden = "unshare: unshare failed: Operation not permitted";
+        assert!(judge_unshare(User::Ordinary, forbidden).contains("max_user_namespaces"));
+        assert!(judge_unshare(User::Root, forbidden).contains("privileged"));
+        assert!(judge_unshare(User::Root, "unshare: unrecognized option '--map-auto'").contains("2.38"));
     }
 
     #[test]
     fn what_a_program_says_is_kept_and_handed_on() {
         let steps = std::sync::Mutex::new(Vec::new());
-        let said = follow("I: one\nE: two\n\u{fffd}".as_bytes(), &|step: &str| {
+        let said = follow("I: one\nUnpacking x\nE: two\n\u{fffd}".as_bytes(), &|step: &str| {
             steps.lock().unwrap().push(step.to_owned());
         });
-        assert_eq!(said.unwrap(), "I: one\nE: two\n\u{fffd}");
+        assert_eq!(said.unwrap(), "E: two\n\u{fffd}");
         assert_eq!(*steps.lock().unwrap(), ["one"]);
     }
 

@@ -27,7 +27,7 @@ pub(crate) struct Attack {
 }
 
 /// Enough for most of them, on an emulated machine that shares its processor.
-pub(crate) const USUAL_S: u32 = 60;
+pub(crate) const USUAL_S: u32 = 120;
 
 /// From where on an attack is to be held.
 #[derive(Clone, Copy)]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{Attack, Level};
 use crate::calls::{number, version};
-use crate::layout::PrivcmdHypercall;
+use lockdown_privcmd::Call;
 use crate::outcome::{Outcome, breached, held};
 use crate::witness::{HostName, version_works};
 use crate::xen::{Buffer, Privcmd};
@@ -33,8 +33,8 @@ fn run() -> Outcome {
     let call = Buffer::new(1)?;
     call.put(
         0,
-        &PrivcmdHypercall {
-            op: number::XEN_VERSION,
+        &Call {
+            number: number::XEN_VERSION,
             arguments: [version::GUEST_HANDLE, own.address(), 0, 0, 0],
         },
     );

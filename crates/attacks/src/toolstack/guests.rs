@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use super::STATE;
 use super::xl::{Domain, domain, last_lines, program, xl};
+use super::{SLOWEST, STATE};
 use crate::outcome::{Outcome, broken, works};
 use crate::witness::marker;
 
@@ -243,9 +243,9 @@ fn terminal() -> Result<(File, File)> {
 /// What the guest says when its kernel runs `poweroff`.
 const POWERS_OFF: &str = "guest: poweroff was asked for";
 
-/// Whether `what` comes true within `seconds`.
+/// Whether `what` comes true within `seconds` of a machine that is not slowed down.
 fn within(seconds: u64, mut what: impl FnMut() -> Result<bool>) -> Result<bool> {
-    let end = Instant::now() + Duration::from_secs(seconds);
+    let end = Instant::now() + Duration::from_secs(seconds) * SLOWEST;
     loop {
         if what()? {
             return Ok(true);
