@@ -97,6 +97,9 @@ fn entry(out: &mut String, operation: &Operation) {
         answer(operation.door, operation.reason.as_deref()),
         format!("own: {}", own(operation)),
     ];
+    facts.extend(
+        operation.other_clause.as_ref().map(|(door, reason)| format!("others: {}", answer(*door, Some(reason)))),
+    );
     facts.push(match operation.used_by.as_slice() {
         [] => "used by nobody".to_owned(),
         users => format!("used by {}", users.join(", ")),
