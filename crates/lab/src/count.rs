@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::boot::{Boot, End};
 use crate::console::Verdict;
 use crate::hypervisor::{self, Settings, Tree};
-use crate::image::{Parts, open_to_all};
+use crate::image::Parts;
 use crate::lab::{self, Lab, OTHER_PROGRAM, Scenario, Xen};
 use crate::machine::{Dom0, Extra, PROCESSOR};
 use crate::plan::Step;
@@ -328,7 +328,7 @@ fn count(lab: &Lab, build: &Build, dom0: Dom0, plugin: &[u8]) -> Result<Counted>
     let mut scenario = Scenario::new(&format!("count-{}-{}", build.name, dom0.name()), dom0, image.bytes);
     scenario.extra =
         Extra { arguments: arguments(&build.places, dom0), files: vec![(LIBRARY.to_owned(), plugin.to_vec())] };
-    scenario.patience = 4;
+    scenario.patience = 2;
     let boot = lab.boot(&scenario)?;
     let what = || format!("the machine with the {} Xen and a {} dom0", build.name, dom0.name());
     read(&boot, dom0).with_context(what)
@@ -437,7 +437,6 @@ fn judge(columns: &[Column], text: Pair) -> Vec<String> {
 /// The plugin, compiled for the root's QEMU by the root's compiler.
 fn compile(root: &Root, source: &Path) -> Result<Vec<u8>> {
     let work = tempfile::tempdir_in(root.folder().parent().context("the root has no parent folder")?)?;
-    open_to_all(work.path())?;
     fs::copy(source, work.path().join("count.c")).with_context(|| source.display().to_string())?;
     let library = format!("{SHARED}/{LIBRARY}");
     let source = format!("{SHARED}/count.c");

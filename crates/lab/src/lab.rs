@@ -15,17 +15,10 @@ use crate::esp::DiskFile;
 use crate::guest::{self, Guest};
 use crate::image::{self, Parts, Signed};
 use crate::initramfs::Initramfs;
-<<<<<<< HEAD
-use crate::keys::{Key, Keys};
+use crate::keys::{Key, Keys, NEW_KEYS};
 use crate::machine::{Dom0, Extra, Machine, Setup};
 use crate::plan::{MODULES, Plan, Step};
-use crate::root::Root;
-=======
-use crate::keys::{Key, Keys, NEW_KEYS};
-use crate::machine::{Dom0, Machine, Setup};
-use crate::plan::{MODULES, Plan};
 use crate::root::{self, Root};
->>>>>>> wt-xen
 use crate::varstore::{BootEntry, SecureBoot, Settings};
 
 /// Xen's programs that dom0 gets, from the folder of Debian's Xen.
@@ -290,15 +283,9 @@ impl Lab {
             extra: scenario.extra.clone(),
         };
         let limits = Limits {
-<<<<<<< HEAD
-            boot: Duration::from_secs(240) * scenario.patience,
-            all: Duration::from_secs(1200) * scenario.patience,
+            boot: Duration::from_secs(480) * scenario.patience,
+            all: Duration::from_secs(2400) * scenario.patience,
             silence: scenario.silence * scenario.patience,
-=======
-            boot: Duration::from_secs(480),
-            all: Duration::from_secs(2400),
-            silence: scenario.silence,
->>>>>>> wt-xen
             stop_at: scenario.stop_at.clone(),
             logs: folder.clone(),
         };
