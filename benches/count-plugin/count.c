@@ -94,7 +94,7 @@ static struct counters now(void)
 
 struct point {
     enum { ADDRESS, RANGE, BYTES } kind;
-    char name[32];
+    char name[64];
     uint64_t low, high;
     uint8_t bytes[32];
     size_t length;

@@ -52,6 +52,9 @@ const fn shift(dom0: Dom0) -> u32 {
 /// How many domctls of each kind are made.
 const CALLS: u64 = 1000;
 
+/// What names of points begin with that are functions.
+const UNTIL: &str = "until-";
+
 /// The name of the step that makes them, and of the first group, which prepares the others and is not compared.
 const STEP: &str = "domctls";
 const PREPARATION: &str = "preparation";
@@ -146,6 +149,8 @@ pub struct Column {
     pub boot_with_repeats: Pair,
     /// Of these, until the part that runs under the firmware is over.
     pub loader: Pair,
+    /// From Xen's first instruction to the first execution of further functions, without the rounds.
+    pub until: Vec<(String, Pair)>,
     /// The shortest domctl of each kind: the whole way from the hypercall's dispatcher, which holds do_domctl.
     pub domctl: Vec<(String, Pair)>,
     /// The same, from do_domctl's first instruction.
@@ -177,6 +182,7 @@ pub fn run(
     without: &Build,
     with: &Build,
     kinds: &[Dom0],
+    until: &[String],
     say: &(dyn Fn(&str) + Sync),
 ) -> Result<Report> {
     same_config(&without.config, &with.config)?;
@@ -185,11 +191,11 @@ pub fn run(
     for dom0 in kinds {
         say(&format!("two machines with a {} dom0", dom0.name()));
         let [without, with] = thread::scope(|scope| {
-            let running = [without, with].map(|build| scope.spawn(|| count(lab, build, *dom0, &plugin)));
+            let running = [without, with].map(|build| scope.spawn(|| count(lab, build, *dom0, until, &plugin)));
             running
                 .map(|thread| thread.join().unwrap_or_else(|_| Err(anyhow!("the thread of a machine panicked"))))
         });
-        columns.push(compare(*dom0, &without?, &with?)?);
+        columns.push(compare(*dom0, until, &without?, &with?)?);
     }
     let text = Pair { without: without.sizes.text, with: with.sizes.text };
     let read_only = Pair { without: without.sizes.read_only, with: with.sizes.read_only };
@@ -216,6 +222,9 @@ impl Report {
             line(&format!("{name}: instructions from Xen's first to dom0's first"), column.boot, true);
             line(&format!("{name}: with rounds of string instructions"), column.boot_with_repeats, true);
             line(&format!("{name}: of these, under the firmware"), column.loader, true);
+            for (function, pair) in &column.until {
+                line(&format!("{name}: of these, until {function}"), *pair, true);
+            }
             for (kind, pair) in &column.domctl {
                 line(&format!("{name}: {kind}"), *pair, false);
             }
@@ -312,7 +321,7 @@ impl Counted {
 }
 
 /// Runs one machine to its end.
-fn count(lab: &Lab, build: &Build, dom0: Dom0, plugin: &[u8]) -> Result<Counted> {
+fn count(lab: &Lab, build: &Build, dom0: Dom0, until: &[String], plugin: &[u8]) -> Result<Counted> {
     let step = Step {
         id: STEP.to_owned(),
         program: OTHER_PROGRAM.to_owned(),
@@ -326,8 +335,10 @@ fn count(lab: &Lab, build: &Build, dom0: Dom0, plugin: &[u8]) -> Result<Counted>
     };
     let image = lab.signed(&lab.unified(&build.xen, &parts)?, &lab.keys.trusted)?;
     let mut scenario = Scenario::new(&format!("count-{}-{}", build.name, dom0.name()), dom0, image.bytes);
-    scenario.extra =
-        Extra { arguments: arguments(&build.places, dom0), files: vec![(LIBRARY.to_owned(), plugin.to_vec())] };
+    scenario.extra = Extra {
+        arguments: arguments(&build.places, dom0, until)?,
+        files: vec![(LIBRARY.to_owned(), plugin.to_vec())],
+    };
     scenario.patience = 2;
     let boot = lab.boot(&scenario)?;
     let what = || format!("the machine with the {} Xen and a {} dom0", build.name, dom0.name());
@@ -335,7 +346,7 @@ fn count(lab: &Lab, build: &Build, dom0: Dom0, plugin: &[u8]) -> Result<Counted>
 }
 
 /// What QEMU gets: a clock that counts instructions, and the plugin.
-fn arguments(places: &Places, dom0: Dom0) -> Vec<String> {
+fn arguments(places: &Places, dom0: Dom0, until: &[String]) -> Result<Vec<String>> {
     let dispatcher = match dom0 {
         Dom0::Pv => &places.pv,
         Dom0::Pvh => &places.hvm,
@@ -347,7 +358,7 @@ fn arguments(places: &Places, dom0: Dom0) -> Vec<String> {
         // dom0's first instruction is the one after it.
         Dom0::Pvh => format!("point=dom0:{:x}", places.vmrun),
     };
-    let plugin = [
+    let mut plugin = vec![
         format!("{SHARED}/{LIBRARY}"),
         format!("out={SHARED}/{COUNTS}"),
         format!("bytes=xen:{:x}:{first}", places.entry % 4096),
@@ -357,12 +368,16 @@ fn arguments(places: &Places, dom0: Dom0) -> Vec<String> {
         format!("interval=domctl:{:x}{ends}", places.domctl),
         format!("group={CALLS}"),
     ];
+    for name in until {
+        let address = places.symbols.get(name).with_context(|| format!("there is no {name}"))?;
+        plugin.push(format!("point={UNTIL}{name}:{address:x}"));
+    }
     let clock = format!("shift={},sleep=off", shift(dom0));
     // Under -icount QEMU 10 stops with "Bad icount read" where the timer of an x2APIC is set.
     let processor = format!("{PROCESSOR},-x2apic");
     let words = ["-icount", &clock, "-rtc", "base=2026-01-01,clock=vm", "-cpu", &processor];
     let words = words.into_iter().map(str::to_owned);
-    words.chain(["-plugin".to_owned(), plugin.join(",")]).collect()
+    Ok(words.chain(["-plugin".to_owned(), plugin.join(",")]).collect())
 }
 
 fn read(boot: &Boot, dom0: Dom0) -> Result<Counted> {
@@ -388,7 +403,7 @@ fn read(boot: &Boot, dom0: Dom0) -> Result<Counted> {
     Ok(counted)
 }
 
-fn compare(dom0: Dom0, without: &Counted, with: &Counted) -> Result<Column> {
+fn compare(dom0: Dom0, until: &[String], without: &Counted, with: &Counted) -> Result<Column> {
     ensure!(without.kinds == with.kinds, "the two machines made other domctls");
     let between = |from: &str, to: &str| -> Result<[Pair; 2]> {
         let [without, with] = [without.between(from, to)?, with.between(from, to)?];
@@ -401,7 +416,9 @@ fn compare(dom0: Dom0, without: &Counted, with: &Counted) -> Result<Column> {
     };
     let [boot_with_repeats, boot] = between("xen", "dom0")?;
     let [_, loader] = between("xen", "start")?;
+    let until = until.iter().map(|name| Ok((name.clone(), between("xen", &format!("{UNTIL}{name}"))?[1])));
     Ok(Column {
+        until: until.collect::<Result<_>>()?,
         dom0,
         boot,
         boot_with_repeats,
@@ -467,7 +484,7 @@ mod tests {
     #[test]
     fn limits_are_kept_to_the_last_instruction() {
         let text = |with| Pair { without: 1000, with };
-        let column = |with, boot| compare(Dom0::Pv, &counted(500, 1_000_100), &counted(with, boot)).unwrap();
+        let column = |with, boot| compare(Dom0::Pv, &[], &counted(500, 1_000_100), &counted(with, boot)).unwrap();
         let good = column(560, 1_010_100);
         assert_eq!(good.boot, Pair { without: 1_000_000, with: 1_010_000 });
         assert_eq!(good.domctl, [("a".to_owned(), Pair { without: 500, with: 560 })]);

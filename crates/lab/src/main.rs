@@ -97,6 +97,9 @@ enum Command {
         /// How dom0 runs
         #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Kind::Pv, Kind::Pvh])]
         dom0: Vec<Kind>,
+        /// Also tell how many instructions it takes to this function of Xen's; may be given up to twelve times
+        #[arg(long, value_name = "FUNCTION")]
+        until: Vec<String>,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -228,7 +231,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             println!("end: {:?}; firmware {firmware:.1} s, xen {xen:.1} s, dom0 {kernel:.1} s", boot.end);
             Ok(if boot.end == End::Done { ExitCode::SUCCESS } else { ExitCode::from(1) })
         }
-        Command::Count { without, with, dom0, json, keep } => {
+        Command::Count { without, with, dom0, until, json, keep } => {
             let mut lab = Lab::open(&folder, &project, &say)?;
             let without = Build::get("stock", without.as_deref(), true, &lab.root, &folder, &say)?;
             let with = Build::get("locked", with.as_deref(), false, &lab.root, &folder, &say)?;
@@ -236,7 +239,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                 eprintln!("{}", lab.keep().display());
             }
             let dom0: Vec<Dom0> = dom0.into_iter().map(Into::into).collect();
-            let report = count::run(&lab, &project, &without, &with, &dom0, &say)?;
+            let report = count::run(&lab, &project, &without, &with, &dom0, &until, &say)?;
             if json {
                 println!("{}", serde_json::to_string(&report)?);
             } else {

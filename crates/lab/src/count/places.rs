@@ -1,6 +1,6 @@
 //! Where to count in a build of Xen, from its own symbols and code.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, ensure};
 use object::read::elf::{ElfFile64, FileHeader as _, SectionHeader as _};
@@ -27,6 +27,8 @@ pub(super) struct Dispatcher {
 /// Addresses in a `xen.efi`. Those of `xen-syms` differ, because the two are linked apart.
 #[derive(Clone, Debug)]
 pub(super) struct Places {
+    /// All symbols.
+    pub(super) symbols: BTreeMap<String, u64>,
     /// Where firmware begins, as linked.
     pub(super) entry: u64,
     /// The bytes there.
@@ -63,6 +65,7 @@ impl Places {
         let vmrun = code(&file, from, to.saturating_sub(from))?;
         let vmrun = vmrun.windows(VMRUN.len()).position(|bytes| bytes == VMRUN).context("there is no VMRUN")?;
         Ok(Self {
+            symbols: symbols.by_name.iter().map(|(name, address)| ((*name).to_owned(), *address)).collect(),
             entry,
             first,
             start: symbols.address("__start_xen")?,
