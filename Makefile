@@ -1,6 +1,6 @@
 # `make prove` is the main job, `make test` runs everything that CI runs. Both install what they need.
 
-.PHONY: example test prove lab begin setup setup-test setup-prove generated style units sources drift layouts oracle panic-free fuzz bench example-check clean
+.PHONY: example test prove lab begin setup setup-test setup-prove generated style units sources drift layouts oracle panic-free fuzz bench bench-xen example-check clean
 
 FUZZ_SECONDS ?= 60
 ORACLE_LINES ?= 1000000
@@ -76,6 +76,10 @@ fuzz: setup-test
 # Instructions per option, beside Xen's own parser; fails above a fifth of it.
 bench: sources
 	cargo xtask bench-parser --xen-tree "$$(cargo xtask source --release trixie)"
+
+# What lockdown costs Xen: builds it without and with, counts instructions of whole machines; a quarter of an hour the first time.
+bench-xen: setup-prove
+	cargo run --quiet --release -p lockdown-lab -- count
 
 # Real machines under Secure Boot, attacked; minutes.
 prove: setup-prove

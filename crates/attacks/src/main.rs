@@ -7,6 +7,7 @@
 mod calls;
 mod inside;
 mod layout;
+mod measure;
 mod outcome;
 mod toolstack;
 mod witness;
@@ -17,7 +18,8 @@ use std::process::ExitCode;
 use inside::Attack;
 use outcome::{Outcome, Verdict};
 
-const USAGE: &str = "usage: attacks list | attacks run ID | attacks twin ID | attacks toolstack list|ID";
+const USAGE: &str =
+    "usage: attacks list | attacks run ID | attacks twin ID | attacks toolstack list|ID | attacks domctls NUMBER";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
             Some(step) => answer(id, step.carry_out()),
             None => unknown(id, "step; `attacks toolstack list` names them"),
         },
+        ["domctls", calls] => answer("domctls", measure::domctls(calls)),
         _ => {
             eprintln!("{USAGE}");
             ExitCode::from(2)

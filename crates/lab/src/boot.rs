@@ -40,6 +40,8 @@ pub struct Boot {
     pub lines: Vec<Heard>,
     /// When which part began.
     pub times: Times,
+    /// The folder with the machine's files, as long as the lab is open.
+    pub files: PathBuf,
 }
 
 /// When which part of a boot began, counted from the machine's start.
@@ -112,6 +114,7 @@ pub fn watch(
         trouble: Vec::new(),
         lines: Vec::new(),
         times: Times::default(),
+        files: limits.logs.clone(),
     };
     loop {
         let until = if boot.booted.is_some() {

@@ -16,8 +16,8 @@ use crate::guest::{self, Guest};
 use crate::image::{self, Parts, Signed};
 use crate::initramfs::Initramfs;
 use crate::keys::{Key, Keys, NEW_KEYS};
-use crate::machine::{Dom0, Machine, Setup};
-use crate::plan::{MODULES, Plan};
+use crate::machine::{Dom0, Extra, Machine, Setup};
+use crate::plan::{MODULES, Plan, Step};
 use crate::root::{self, Root};
 use crate::varstore::{BootEntry, SecureBoot, Settings};
 
@@ -121,6 +121,10 @@ pub struct Scenario {
     pub stop_at: Vec<String>,
     /// How long dom0 may say nothing.
     pub silence: Duration,
+    /// What QEMU gets beside.
+    pub extra: Extra,
+    /// How many times longer than usual everything may take.
+    pub patience: u32,
 }
 
 impl Scenario {
@@ -138,6 +142,8 @@ impl Scenario {
             revoked: Vec::new(),
             stop_at: Vec::new(),
             silence: Duration::from_secs(120),
+            extra: Extra::default(),
+            patience: 1,
         }
     }
 }
@@ -203,9 +209,16 @@ impl Lab {
     /// # Errors
     /// Where the root lacks something.
     pub fn small_initramfs(&self) -> Result<Vec<u8>> {
+        self.small_initramfs_with(Vec::new())
+    }
+
+    /// As [`Lab::small_initramfs`], and then carries out `steps`, without Xen's daemons and tools.
+    ///
+    /// # Errors
+    /// Where the root lacks something.
+    pub fn small_initramfs_with(&self, steps: Vec<Step>) -> Result<Vec<u8>> {
         let modules = ["efivarfs", "xen-privcmd"];
-        let plan =
-            Plan { modules: modules.map(str::to_owned).to_vec(), daemons: Vec::new(), ..Plan::new(Vec::new()) };
+        let plan = Plan { modules: modules.map(str::to_owned).to_vec(), daemons: Vec::new(), ..Plan::new(steps) };
         let mut archive = Initramfs::new();
         archive.add_file("/init", fs::read(&self.guest.init)?, true);
         archive.add_file(OTHER_PROGRAM, fs::read(&self.guest.attacks)?, true);
@@ -267,11 +280,12 @@ impl Lab {
                 }],
             },
             disk,
+            extra: scenario.extra.clone(),
         };
         let limits = Limits {
-            boot: Duration::from_secs(480),
-            all: Duration::from_secs(2400),
-            silence: scenario.silence,
+            boot: Duration::from_secs(480) * scenario.patience,
+            all: Duration::from_secs(2400) * scenario.patience,
+            silence: scenario.silence * scenario.patience,
             stop_at: scenario.stop_at.clone(),
             logs: folder.clone(),
         };

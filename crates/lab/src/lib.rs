@@ -5,6 +5,7 @@
 
 pub mod boot;
 pub mod console;
+pub mod count;
 pub mod esp;
 pub mod guest;
 pub mod hypervisor;

@@ -23,7 +23,7 @@ use crate::varstore::{self, Settings};
 /// What QEMU emulates, without what it emulates too badly for Xen: RDTSCP does not work in PVH guests, SMAP not in
 /// dom0, and with all of the others memory of dom0's programs is corrupted as soon as `xl` makes a guest (seen as
 /// wrong sums, crashes of `xl` and of process 1).
-const PROCESSOR: &str = "max,-smap,-rdtscp,-xsave,-avx,-avx2,-fsgsbase";
+pub(crate) const PROCESSOR: &str = "max,-smap,-rdtscp,-xsave,-avx,-avx2,-fsgsbase";
 
 /// How dom0 runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -64,6 +64,17 @@ pub struct Setup {
     pub settings: Settings,
     /// What its disk holds.
     pub disk: Vec<DiskFile>,
+    /// What QEMU gets beside.
+    pub extra: Extra,
+}
+
+/// What QEMU gets beside what every machine has.
+#[derive(Clone, Debug, Default)]
+pub struct Extra {
+    /// Further arguments.
+    pub arguments: Vec<String>,
+    /// Files that they name, below [`SHARED`].
+    pub files: Vec<(String, Vec<u8>)>,
 }
 
 /// A line of the serial port.
@@ -106,6 +117,9 @@ impl Setup {
         let variables = varstore::write(&fs::read(template)?, &self.settings)?;
         fs::write(folder.join("variables"), variables).context("the firmware's variables cannot be written")?;
         esp::write(&folder.join("disk"), &self.disk)?;
+        for (name, bytes) in &self.extra.files {
+            fs::write(folder.join(name), bytes).with_context(|| format!("{name} cannot be written"))?;
+        }
         let mut command = root.command("qemu-system-x86_64", Some(folder));
         command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
         command.args(["-machine", "q35,smm=on", "-accel", "tcg,thread=single"]).args(self.dom0.hardware());
@@ -120,6 +134,7 @@ impl Setup {
         command.args(["-chardev", &format!("file,id=firmware,path={SHARED}/firmware.log")]);
         command.args(["-device", "isa-debugcon,iobase=0x402,chardev=firmware"]);
         command.args(["-qmp", &format!("unix:{SHARED}/qmp,server=on,wait=off")]);
+        command.args(&self.extra.arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let started = Instant::now();
         let mut child = command.spawn().context("QEMU cannot be started inside the root")?;

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use lockdown_lab::boot::End;
+use lockdown_lab::count::{self, Build};
 use lockdown_lab::image::Parts;
 use lockdown_lab::inside::{self, Inside};
 use lockdown_lab::lab::{self, Lab, Scenario, Xen};
@@ -83,6 +84,27 @@ enum Command {
         #[arg(long, value_name = "TEXT")]
         stop_at: Vec<String>,
         /// Keep the machine's files
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Count what lockdown costs: the same machine with two builds of Xen (benches/README.md)
+    Count {
+        /// The folder with xen.efi, xen-syms and config of the build without lockdown [default: built]
+        #[arg(long, value_name = "DIR")]
+        without: Option<PathBuf>,
+        /// The folder with those of the build with it [default: built]
+        #[arg(long, value_name = "DIR")]
+        with: Option<PathBuf>,
+        /// How dom0 runs
+        #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Kind::Pv, Kind::Pvh])]
+        dom0: Vec<Kind>,
+        /// Also tell how many instructions it takes to this function of Xen's; may be given up to twelve times
+        #[arg(long, value_name = "FUNCTION")]
+        until: Vec<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Keep the machines' files
         #[arg(long)]
         keep: bool,
     },
@@ -209,6 +231,22 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             let [firmware, xen, kernel] = boot.times.seconds().map(|seconds| seconds.unwrap_or(f64::NAN));
             println!("end: {:?}; firmware {firmware:.1} s, xen {xen:.1} s, dom0 {kernel:.1} s", boot.end);
             Ok(if boot.end == End::Done { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        }
+        Command::Count { without, with, dom0, until, json, keep } => {
+            let mut lab = Lab::open(&folder, &project, &say)?;
+            let without = Build::get("stock", without.as_deref(), true, &lab.root, &folder, &say)?;
+            let with = Build::get("locked", with.as_deref(), false, &lab.root, &folder, &say)?;
+            if keep {
+                eprintln!("{}", lab.keep().display());
+            }
+            let dom0: Vec<Dom0> = dom0.into_iter().map(Into::into).collect();
+            let report = count::run(&lab, &project, &without, &with, &dom0, &until, &say)?;
+            if json {
+                println!("{}", serde_json::to_string(&report)?);
+            } else {
+                print!("{}", report.text());
+            }
+            Ok(if report.missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
         }
     }
 }

@@ -230,6 +230,7 @@ mod tests {
             trouble: Vec::new(),
             lines: Vec::new(),
             times: crate::boot::Times::default(),
+            files: std::path::PathBuf::new(),
         };
         assert!(refused_or_started(&boot(End::Off)).is_err());
         assert!(refused_or_started(&boot(End::NotStarted("Not Found".into()))).is_err());
