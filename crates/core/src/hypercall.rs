@@ -236,9 +236,10 @@ impl ValueRule<'_> {
     /// Whether the rule is kept.
     #[must_use]
     pub fn holds(&self, structure: &[u8]) -> bool {
-        let applies = self.when.iter().all(|condition| {
-            condition.field.read(structure).is_none_or(|value| condition.is.iter().any(|&is| is == value))
-        });
+        let applies = self
+            .when
+            .iter()
+            .all(|condition| condition.field.read(structure).is_none_or(|value| condition.is.contains(&value)));
         let kept = |value: u64| self.ranges.iter().any(|&(low, high)| low <= value && value <= high);
         !applies || self.field.read(structure).is_some_and(kept)
     }
