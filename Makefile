@@ -1,6 +1,6 @@
 # `make prove` is the main job, `make test` runs everything that CI runs. Both install what they need.
 
-.PHONY: example test prove lab begin setup setup-test setup-prove generated style units sources drift oracle panic-free fuzz bench example-check clean
+.PHONY: example test prove lab begin setup setup-test setup-prove generated style units sources drift layouts oracle panic-free fuzz bench example-check clean
 
 FUZZ_SECONDS ?= 60
 ORACLE_LINES ?= 1000000
@@ -11,7 +11,7 @@ export NOT_RUN := $(CURDIR)/target/not-run
 example: setup
 	@tools/example
 
-test: begin style generated units sources drift oracle panic-free example-check fuzz bench lab
+test: begin style generated units sources drift layouts oracle panic-free example-check fuzz bench lab
 	@if [ -s "$(NOT_RUN)" ]; then echo "make test: passed, but for what was not run:"; cat "$(NOT_RUN)"; \
 	    else echo "make test: everything passed"; fi
 
@@ -50,10 +50,15 @@ sources: setup-test
 	cargo xtask source --release trixie
 	cargo xtask source --release bookworm
 
-# policy/ speaks of exactly the options that Xen has.
+# policy/ speaks of exactly the options and the hypercalls that Xen has.
 drift: sources
 	cargo xtask drift --xen-tree "$$(cargo xtask source --release trixie)"
 	cargo xtask drift --xen-tree "$$(cargo xtask source --release bookworm)"
+
+# policy/ says where things stand in the arguments of hypercalls as a compiler does.
+layouts: sources
+	cargo xtask layouts --xen 4.20 --xen-tree "$$(cargo xtask source --release trixie)"
+	cargo xtask layouts --xen 4.17 --xen-tree "$$(cargo xtask source --release bookworm)"
 
 # The engine reads text exactly as Xen's own parser does.
 oracle: sources

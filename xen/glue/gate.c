@@ -12,6 +12,7 @@
 #include <xen/lib.h>
 #include <xen/lockdown-gate.h>
 #include <xen/mm.h>
+#include <xen/nospec.h>
 #include <xen/sched.h>
 #include <xen/smp.h>
 #include <xen/string.h>
@@ -19,6 +20,16 @@
 #include <public/xen.h>
 
 unsigned long lockdown_refusals[LOCKDOWN_REASONS];
+
+/*
+ * What the object answered at boot about each domctl without seeing its structure, so that the toolstack's everyday
+ * operations need not ask again: the level does not change any more, and a rule for a value refuses where there is none
+ * to be seen. Whatever is not known to be free is asked every time.
+ */
+#define ASK            0
+#define FREE           1  /* whatever the target */
+#define FREE_ON_OTHERS 2  /* for a target that is not privileged */
+static uint8_t __ro_after_init domctls[128];
 
 /* What was logged for nobody's domain: keys that somebody pressed on the console. */
 static unsigned long console_logged;
@@ -37,8 +48,9 @@ static uint8_t relation_to(const struct domain *target)
         return LOCKDOWN_TARGET_NONE;
     if ( is_system_domain(target) )
         return LOCKDOWN_TARGET_SPECIAL;
+    /* What a guest does to itself is between Xen and the guest. */
     if ( !is_protected(target) )
-        return LOCKDOWN_TARGET_OTHER;
+        return target == current->domain ? LOCKDOWN_TARGET_NONE : LOCKDOWN_TARGET_OTHER;
 
     return target == current->domain ? LOCKDOWN_TARGET_OWN : LOCKDOWN_TARGET_PRIVILEGED;
 }
@@ -79,8 +91,8 @@ static const char *caller(char *text, size_t size, const struct domain *d)
     return text;
 }
 
-int lockdown_gate_locked(unsigned int hypercall, unsigned int operation, unsigned int selector,
-                         const struct domain *target, const void *arg, size_t size)
+static noinline int ask(unsigned int hypercall, unsigned int operation, unsigned int selector,
+                        const struct domain *target, const void *arg, size_t size)
 {
     struct domain *d = current->domain;
     uint32_t answer = lockdown_rs_gate(lockdown_level(), hypercall, operation, selector, relation_to(target), arg,
@@ -97,6 +109,20 @@ int lockdown_gate_locked(unsigned int hypercall, unsigned int operation, unsigne
     }
 
     return -EPERM;
+}
+
+int lockdown_gate_locked(unsigned int hypercall, unsigned int operation, unsigned int selector,
+                         const struct domain *target, const void *arg, size_t size)
+{
+    if ( likely(hypercall == __HYPERVISOR_domctl) && likely(operation < ARRAY_SIZE(domctls)) )
+    {
+        uint8_t known = domctls[array_index_nospec(operation, ARRAY_SIZE(domctls))];
+
+        if ( known == FREE || (known == FREE_ON_OTHERS && relation_to(target) == LOCKDOWN_TARGET_OTHER) )
+            return 0;
+    }
+
+    return ask(hypercall, operation, selector, target, arg, size);
 }
 
 /*
@@ -236,9 +262,25 @@ int lockdown_hypfs_value_locked(const struct hypfs_entry *entry, const void *val
 }
 #endif /* CONFIG_HYPFS */
 
+static bool __init refuses(unsigned int operation, uint8_t relation)
+{
+    return lockdown_rs_gate(lockdown_level(), __HYPERVISOR_domctl, operation, 0, relation, NULL, 0);
+}
+
 /* The object and this file were made for each other, or there is no boot. */
 static int __init cf_check lockdown_gate_init(void)
 {
+    unsigned int operation;
+
+    for ( operation = 0; operation < ARRAY_SIZE(domctls); operation++ )
+    {
+        bool others = refuses(operation, LOCKDOWN_TARGET_OTHER) || refuses(operation, LOCKDOWN_TARGET_NONE);
+        bool any = others || refuses(operation, LOCKDOWN_TARGET_OWN) ||
+                   refuses(operation, LOCKDOWN_TARGET_PRIVILEGED) || refuses(operation, LOCKDOWN_TARGET_SPECIAL);
+
+        domctls[operation] = others ? ASK : any ? FREE_ON_OTHERS : FREE;
+    }
+
     if ( lockdown_rs_reason(LOCKDOWN_REASONS) )
         panic("lockdown: the object knows more than %u reasons; LOCKDOWN_REASONS in lockdown-gate.h must grow\n",
               LOCKDOWN_REASONS);

@@ -15,9 +15,9 @@ struct domain;
 struct hypfs_entry;
 
 /* How the target of an operation stands to the protected kernels; the numbers are the object's. */
-#define LOCKDOWN_TARGET_NONE       0  /* the operation has none, or it is not known before the operation acts */
+#define LOCKDOWN_TARGET_NONE       0  /* there is none yet, or a domain that is not privileged aims at itself */
 #define LOCKDOWN_TARGET_OWN        1  /* a privileged domain that aims at itself */
-#define LOCKDOWN_TARGET_OTHER      2  /* a domain that is not privileged; the caller too, where it is not */
+#define LOCKDOWN_TARGET_OTHER      2  /* another domain, which is not privileged */
 #define LOCKDOWN_TARGET_PRIVILEGED 3  /* a privileged domain that is not the caller */
 #define LOCKDOWN_TARGET_SPECIAL    4  /* Xen's own: DOMID_IO, DOMID_XEN, DOMID_COW */
 

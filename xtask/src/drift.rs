@@ -8,6 +8,7 @@ mod arithmetic;
 mod compare;
 mod declaration;
 mod extract;
+pub(crate) mod hypercalls;
 mod token;
 mod tree;
 mod unit;
@@ -23,6 +24,7 @@ use serde_json::{Value, json};
 
 use compare::{Comparison, Difference, Said, What};
 use extract::{Found, Hypfs};
+use hypercalls::Hypercalls;
 use tree::Tree;
 
 /// What to compare.
@@ -67,30 +69,36 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<ExitCode> {
     };
     let found = extract::extract(&tree);
     let compared = compare::compare(&policy, &version, root, &found.registrations);
+    let calls = hypercalls::compare(&policy, &version, root, &arguments.xen_tree)?;
     let text = match arguments.format {
-        Format::Human => to_text(&found, &compared, arguments.verbose)?,
-        Format::Json => format!("{:#}\n", to_json(&version, &found, &compared, arguments.verbose)),
+        Format::Human => to_text(&found, &compared, &calls, arguments.verbose)?,
+        Format::Json => format!("{:#}\n", to_json(&version, &found, &compared, &calls, arguments.verbose)),
     };
     io::stdout().write_all(text.as_bytes())?;
     if arguments.verbose || io::stderr().is_terminal() {
-        summarise(&version, &found, &compared);
+        summarise(&version, &found, &compared, &calls);
     }
     Ok(if !found.unclear.is_empty() {
         ExitCode::from(2)
-    } else if compared.drift.is_empty() {
+    } else if compared.drift.is_empty() && calls.drift.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
 }
 
-fn to_text(found: &Found, compared: &Comparison, verbose: bool) -> Result<String, std::fmt::Error> {
+fn to_text(
+    found: &Found,
+    compared: &Comparison,
+    calls: &Hypercalls,
+    verbose: bool,
+) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
     for one in &found.unclear {
         writeln!(text, "could not judge: {}:{}: {}", one.file, one.line, one.message)?;
     }
     let notes = if verbose { compared.notes.as_slice() } else { &[] };
-    for difference in compared.drift.iter().chain(notes) {
+    for difference in compared.drift.iter().chain(&calls.drift).chain(notes) {
         writeln!(text, "{}: {}", difference.option, headline(difference))?;
         for (side, said) in difference.policy.iter().map(|said| ("policy", said)).chain(tree_side(difference)) {
             let gap = if said.says.is_empty() { "" } else { "  " };
@@ -101,15 +109,17 @@ fn to_text(found: &Found, compared: &Comparison, verbose: bool) -> Result<String
 }
 
 /// A line for whoever watches; a log gets one only if it asks.
-fn summarise(version: &str, found: &Found, compared: &Comparison) {
+fn summarise(version: &str, found: &Found, compared: &Comparison, calls: &Hypercalls) {
     let counts = Counts::of(found);
     eprintln!(
-        "Xen {version}: {} registrations of {} options for x86, {} settable at run time only, {} elsewhere; {}",
+        "Xen {version}: {} registrations of {} options for x86, {} settable at run time only, {} elsewhere; {} operations of \
+         hypercalls; {}",
         counts.command_line,
         compared.options,
         counts.runtime_only,
         counts.elsewhere,
-        match compared.drift.len() {
+        calls.operations,
+        match compared.drift.len() + calls.drift.len() {
             0 => "no drift".to_owned(),
             1 => "1 difference".to_owned(),
             several => format!("{several} differences"),
@@ -128,6 +138,7 @@ fn headline(difference: &Difference) -> &'static str {
         What::TooMuch => "policy/ has it, the tree has not",
         What::Kind => "registered as something else",
         What::Capacity => "holds another number of bytes",
+        What::Number => "has another number",
         What::Width => "has another width",
         What::Source => "registered in another file",
         What::Foreign => "policy/ says that it is not built for x86",
@@ -138,7 +149,7 @@ fn headline(difference: &Difference) -> &'static str {
     }
 }
 
-fn to_json(version: &str, found: &Found, compared: &Comparison, verbose: bool) -> Value {
+fn to_json(version: &str, found: &Found, compared: &Comparison, calls: &Hypercalls, verbose: bool) -> Value {
     let said = |said: &Said| json!({ "file": said.file, "line": said.line, "says": said.says });
     let differences = |all: &[Difference]| -> Vec<Value> {
         let one = |difference: &Difference| {
@@ -164,6 +175,8 @@ fn to_json(version: &str, found: &Found, compared: &Comparison, verbose: bool) -
             "elsewhere": counts.elsewhere,
         },
         "drift": differences(&compared.drift),
+        "operations": calls.operations,
+        "hypercalls": differences(&calls.drift),
         "unclear": found.unclear.iter().map(unclear).collect::<Vec<_>>(),
         "notes": if verbose { differences(&compared.notes) } else { Vec::new() },
     })

@@ -4,6 +4,7 @@ mod bench_parser;
 mod debian;
 mod drift;
 mod generate;
+mod layouts;
 #[path = "../../crates/core/tests/model/mod.rs"]
 mod model;
 mod oracle;
@@ -34,6 +35,8 @@ enum Command {
     },
     /// Hold a Xen tree's command-line parameters against policy/
     Drift(drift::Arguments),
+    /// Compare the layouts in policy/hypercalls with what a compiler makes of Xen's public headers
+    Layouts(layouts::Arguments),
     /// Fetch and unpack the source of a Debian package; print its folder
     Source {
         /// The release of Debian
@@ -95,6 +98,7 @@ fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Generate { check } => generate::run(&root, check),
         Command::Drift(arguments) => drift::run(&root, &arguments),
+        Command::Layouts(arguments) => layouts::run(&root, &arguments),
         Command::Source { release, package, refresh } => debian::run_source(&root, release, &package, refresh),
         Command::Package { release, refresh, names } => debian::run_packages(&root, release, &names, refresh),
         Command::Oracle { xen_tree, lines, seed } => oracle::run(&root, &xen_tree, lines, seed),

@@ -138,7 +138,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXPLAIN_EXAMPLES)]
 pub(crate) struct ExplainArguments {
-    /// An option, a reason or a rule
+    /// An option, a hypercall (`domctl`, `domctl.createdomain`), a reason or a rule
     #[arg(required_unless_present = "list")]
     pub(crate) name: Option<String>,
     /// List all names instead

@@ -1,11 +1,11 @@
-//! `xen-lockdown explain`: the whole entry of an option, a reason or a rule.
+//! `xen-lockdown explain`: the whole entry of an option, a hypercall, a reason or a rule.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::bail;
-use lockdown_policy::catalogue::{self, OptionText, ReasonText, RuleText};
+use lockdown_policy::catalogue::{self, HypercallText, OperationText, OptionText, ReasonText, RuleText};
 use serde_json::{Value, json};
 
 use crate::arguments::ExplainArguments;
@@ -13,6 +13,8 @@ use crate::arguments::ExplainArguments;
 /// What a name can mean.
 enum Subject {
     Option { domain: &'static str, text: &'static OptionText },
+    Hypercall(&'static HypercallText),
+    Operation(&'static OperationText),
     Reason(&'static ReasonText),
     Rule(&'static RuleText),
 }
@@ -27,7 +29,7 @@ pub(crate) fn run(arguments: &ExplainArguments) -> anyhow::Result<ExitCode> {
     let subjects = find(name);
     if subjects.is_empty() {
         bail!(
-            "{name:?} is no option, reason or rule; `xen-lockdown explain --list` prints all names{}",
+            "{name:?} is no option, hypercall, reason or rule; `xen-lockdown explain --list` prints all names{}",
             near(name)
         );
     }
@@ -65,11 +67,28 @@ fn find(name: &str) -> Vec<Subject> {
         .map(|(domain, text)| Subject::Option { domain, text });
     let reasons = catalogue::REASONS.iter().filter(|reason| reason.id == name).map(Subject::Reason);
     let rules = catalogue::BOUNDARY.iter().filter(|rule| rule.id.eq_ignore_ascii_case(name)).map(Subject::Rule);
-    found.chain(reasons).chain(rules).collect()
+    found.chain(reasons).chain(rules).chain(find_hypercalls(name)).collect()
+}
+
+fn operations() -> impl Iterator<Item = &'static OperationText> {
+    catalogue::HYPERCALLS.iter().flat_map(|hypercall| hypercall.operations)
+}
+
+/// A hypercall by its name; an operation by its whole name; all that selectors choose by the name of their operation.
+fn find_hypercalls(name: &str) -> Vec<Subject> {
+    let below = |text: &OperationText| {
+        text.name.strip_prefix(name).is_some_and(|rest| text.selector.is_some() && rest.starts_with('.'))
+    };
+    let is_hypercall = |text: &&HypercallText| text.name == name && text.operations.len() > 1;
+    let hypercalls = catalogue::HYPERCALLS.iter().filter(is_hypercall).map(Subject::Hypercall);
+    let operations = operations().filter(|text| text.name == name || (name.contains('.') && below(text)));
+    hypercalls.chain(operations.map(Subject::Operation)).collect()
 }
 
 fn near(name: &str) -> String {
     let names = options().map(|(_, text)| text.name).chain(catalogue::REASONS.iter().map(|reason| reason.id));
+    let names = names.chain(catalogue::HYPERCALLS.iter().map(|hypercall| hypercall.name));
+    let names = names.chain(operations().map(|operation| operation.name));
     let best = names.map(|known| (strsim::damerau_levenshtein(known, name), known)).min();
     match best {
         Some((distance, known)) if distance * 3 <= name.len() => format!("; did you mean {known:?}?"),
@@ -81,6 +100,11 @@ fn list() -> String {
     let mut out = String::new();
     for (domain, text) in options() {
         let _ = writeln!(out, "{domain:<6} {:<34} {:<8} {}", text.name, text.class, text.reason);
+    }
+    for text in operations() {
+        let reason =
+            [text.reason, text.self_reason, text.other_reason].into_iter().find(|reason| !reason.is_empty());
+        let _ = writeln!(out, "call   {:<34} {:<8} {}", text.name, text.class, reason.unwrap_or_default());
     }
     for reason in catalogue::REASONS {
         let _ = writeln!(out, "reason {:<34} {:<8} {}", reason.id, reason.rule, reason.level);
@@ -95,6 +119,13 @@ fn to_text(subject: &Subject) -> String {
     let mut out = String::new();
     match subject {
         Subject::Option { domain, text } => option_text(&mut out, domain, text),
+        Subject::Hypercall(text) => {
+            let _ = writeln!(out, "{} (hypercall {})\n  {}\n", text.name, text.number, text.about);
+            for operation in text.operations {
+                let _ = writeln!(out, "  {:<44} {:<14} {}", operation.name, operation.class, userspace(operation));
+            }
+        }
+        Subject::Operation(text) => operation_text(&mut out, text),
         Subject::Reason(reason) => {
             let _ = writeln!(out, "{} (reason, level {}, rule {})", reason.id, reason.level, reason.rule);
             let _ = writeln!(out, "  {}\n\n{}", reason.text, wrapped(reason.explain));
@@ -106,6 +137,16 @@ fn to_text(subject: &Subject) -> String {
                 .collect();
             if !uses.is_empty() {
                 let _ = writeln!(out, "\nOptions: {}", wrapped(&uses.join(", ")));
+            }
+            let calls: Vec<_> = operations()
+                .filter(|text| {
+                    [text.reason, text.self_reason, text.other_reason].contains(&reason.id)
+                        || text.values.iter().any(|value| value.reason == reason.id)
+                })
+                .map(|text| text.name)
+                .collect();
+            if !calls.is_empty() {
+                let _ = writeln!(out, "\nHypercalls: {}", wrapped(&calls.join(", ")));
             }
         }
         Subject::Rule(rule) => {
@@ -167,6 +208,85 @@ fn option_text(out: &mut String, domain: &str, text: &OptionText) {
     }
 }
 
+/// What dom0's userspace gets.
+fn userspace(text: &OperationText) -> String {
+    match text.door {
+        "none" => "admitted".to_owned(),
+        door => format!("refused by the {door}: {}", text.reason),
+    }
+}
+
+fn operation_text(out: &mut String, text: &OperationText) {
+    let _ = writeln!(out, "{} (operation of a hypercall)", text.name);
+    let numbers =
+        [text.number.map(|number| format!("{number}")), text.selector.map(|one| format!("selector {one}"))];
+    let numbers: Vec<_> = numbers.into_iter().flatten().collect();
+    if !numbers.is_empty() {
+        let _ = writeln!(out, "  number    {}", numbers.join(", "));
+    }
+    let _ = writeln!(out, "  class     {}: {}", text.class, class_meaning(text.class));
+    let door = match text.door {
+        "gate" => format!("gate: Xen refuses it to everybody; reason {}", text.reason),
+        "guard" => format!("guard: dom0's kernel keeps its userspace from it; reason {}", text.reason),
+        _ => "none: the lock has nothing against it".to_owned(),
+    };
+    let _ = writeln!(out, "  door      {door}");
+    let own = match text.self_rule {
+        "none" => "names no domain".to_owned(),
+        "implicit" => "is always about the caller".to_owned(),
+        "allowed" => "may be aimed at the caller itself".to_owned(),
+        "refused-by-xen" => format!("refused by Xen itself, and by the {}: {}", text.self_door, text.self_reason),
+        _ => format!("refused by the {}: {}", text.self_door, text.self_reason),
+    };
+    let _ = writeln!(out, "  oneself   {own}");
+    if !text.other_door.is_empty() {
+        let _ = writeln!(out, "  others    refused by the {}: {}", text.other_door, text.other_reason);
+    }
+    let users = if text.used_by.is_empty() { "nobody".to_owned() } else { text.used_by.join(", ") };
+    let _ = writeln!(out, "  used by   {users}");
+    if !text.sessions.is_empty() {
+        let _ = writeln!(out, "  for       {}", text.sessions.join(", "));
+    }
+    let _ = writeln!(out, "  Xen       {} ({})", text.xen.join(", "), text.arch.join(", "));
+    let audited = if text.audited.is_empty() { "by nobody".to_owned() } else { text.audited.join(", ") };
+    let _ = writeln!(out, "  audited   {audited}");
+    for source in text.source {
+        let _ = writeln!(out, "            {source}");
+    }
+    let _ = writeln!(out, "\n{}", wrapped(text.mechanism));
+    if !text.note.is_empty() {
+        let _ = writeln!(out, "\n{}", wrapped(text.note));
+    }
+    if !text.head.is_empty() {
+        let _ = writeln!(out, "\nIn HEAD: {}", wrapped(text.head));
+    }
+    if !text.values.is_empty() {
+        let _ = writeln!(out, "\nOnly with these values:");
+        for value in text.values {
+            let _ = writeln!(
+                out,
+                "  {:<44} {} [{}: {}]\n      {}",
+                value.path,
+                value.allows,
+                value.door,
+                value.reason,
+                wrapped(value.why).replace('\n', "\n      ")
+            );
+        }
+    }
+    if !text.layout.is_empty() {
+        let _ = writeln!(out, "\nThe argument:");
+        for line in text.layout {
+            let _ = writeln!(out, "  {line}");
+        }
+    }
+}
+
+fn class_meaning(class: &str) -> &'static str {
+    let all = lockdown_policy::hypercall::OperationClassName::ALL;
+    all.into_iter().find(|known| known.name() == class).map_or("", |known| known.meaning())
+}
+
 fn shorten(pattern: &str) -> String {
     if pattern.chars().count() <= 60 {
         return pattern.to_owned();
@@ -219,6 +339,39 @@ fn to_json(subject: &Subject) -> Value {
             "items": text.items.iter().map(|item| json!({
                 "pattern": item.pattern, "allows": item.allows, "reason": item.reason, "why": item.why,
             })).collect::<Vec<_>>(),
+        }),
+        Subject::Hypercall(text) => json!({
+            "is": "hypercall",
+            "name": text.name,
+            "number": text.number,
+            "about": text.about,
+            "operations": text.operations.iter().map(|operation| operation.name).collect::<Vec<_>>(),
+        }),
+        Subject::Operation(text) => json!({
+            "is": "operation",
+            "name": text.name,
+            "number": text.number,
+            "selector": text.selector,
+            "class": text.class,
+            "door": text.door,
+            "reason": text.reason,
+            "self": { "rule": text.self_rule, "door": text.self_door, "reason": text.self_reason },
+            "other": { "door": text.other_door, "reason": text.other_reason },
+            "special": text.special,
+            "xen": text.xen,
+            "arch": text.arch,
+            "audited": text.audited,
+            "source": text.source,
+            "used_by": text.used_by,
+            "sessions": text.sessions,
+            "mechanism": text.mechanism,
+            "note": text.note,
+            "head": text.head,
+            "values": text.values.iter().map(|value| json!({
+                "path": value.path, "allows": value.allows, "door": value.door, "reason": value.reason,
+                "why": value.why,
+            })).collect::<Vec<_>>(),
+            "argument": text.layout,
         }),
         Subject::Reason(reason) => json!({
             "is": "reason", "id": reason.id, "level": reason.level, "rule": reason.rule,

@@ -95,7 +95,7 @@ struct Answer {
 struct Refused {
     reason: String,
     count: u64,
-    /// The reason's sentence; nothing for a reason that this program does not know.
+    /// What it says; nothing for a reason that this program does not know.
     text: Option<&'static str>,
 }
 
@@ -230,7 +230,11 @@ fn human(status: &Status) -> String {
     let operations: u64 = answer.refused.iter().map(|refused| refused.count).fold(0, u64::saturating_add);
     let _ = writeln!(out, "\nOperations refused since the start: {operations}");
     for Refused { reason, count, text } in &answer.refused {
-        let _ = writeln!(out, "  {count:>8}  {reason}: it {}", text.unwrap_or("is refused by this Xen"));
+        let _ = writeln!(
+            out,
+            "  {count:>8}  {reason}: {}",
+            text.unwrap_or("a reason of this Xen that this program does not know")
+        );
     }
     let tokens = (answer.tokens.len() as u64).saturating_add(answer.tokens_lost);
     let _ = writeln!(out, "Options refused at boot: {tokens}");
@@ -284,7 +288,7 @@ mod tests {
         for part in [
             "locked (integrity) by Secure Boot, before the first option was read\n",
             "Operations refused since the start: 3\n",
-            "         3  io-address: it ",
+            "         3  io-address: ",
             "Options refused at boot: 3\n",
             "  runtime xen   com1=1,8n1,0x100000: io-address\n",
             "and 2 more",

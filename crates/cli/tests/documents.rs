@@ -6,3 +6,8 @@
 fn the_readmes_examples_are_as_shown() {
     trycmd::TestCases::new().case("../../README.md");
 }
+
+#[test]
+fn status_has_an_answer_where_there_is_no_xen() {
+    trycmd::TestCases::new().case("tests/status/*.toml");
+}

@@ -238,7 +238,14 @@ fn explain_knows_options_reasons_and_rules() {
         ("io-address", "rule B3"),
         ("b8", "B8: The lock is a latch"),
         ("xen.cfg:chain", "signed-selection"),
-        ("no-such-thing", "is no option, reason or rule"),
+        ("domctl", "domctl.createdomain "),
+        ("domctl.createdomain", "u.createdomain.max_grant_frames"),
+        ("domctl.hypercall_init", "oneself   refused by the gate: own-target"),
+        ("sysctl.livepatch_op", "sysctl.livepatch_op.upload (operation of a hypercall)"),
+        ("livepatch", "Hypercalls: sysctl.livepatch_op.upload"),
+        ("mmu_update", "dom0's kernel keeps its userspace from it"),
+        ("domctl.createdoman", "did you mean \"domctl.createdomain\"?"),
+        ("no-such-thing", "is no option, hypercall, reason or rule"),
     ] {
         let output = run(&["explain", name]);
         let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();

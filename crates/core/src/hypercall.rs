@@ -119,6 +119,9 @@ pub struct Rules<'t> {
 pub struct Family<'t> {
     /// For each small operation number, the place of its first row counted from 1; 0 for none.
     pub places: &'t [u8],
+    /// For each small operation number, the relations for which a row of it can refuse, a bit for the number of each:
+    /// at the gate most calls are done after a look at it.
+    pub concerns: &'t [u8],
     /// The rows, sorted by number and selector.
     pub operations: &'t [Operation<'t>],
 }
@@ -138,6 +141,8 @@ pub struct Operation<'t> {
     pub own: Option<Clause>,
     /// Refuses where the target is a reserved number.
     pub special: Option<Clause>,
+    /// Refuses where the target is anything but the caller.
+    pub other: Option<Clause>,
     /// `domctl.createdomain`.
     pub name: &'t CStr,
     /// Refuse by what stands in the structure.
@@ -184,6 +189,12 @@ impl Clause {
     #[must_use]
     pub fn refuses(&self, door: Door, level: Level) -> bool {
         self.door <= door && self.reason.refuses_at(level)
+    }
+
+    /// What protects the caller from itself protects whoever is privileged as it is; the reason says which.
+    fn for_privileged(self) -> Self {
+        let about_itself = [Reason::OWN_TARGET, Reason::OWN_MEMORY].contains(&self.reason);
+        Self { reason: if about_itself { Reason::PRIVILEGED_TARGET } else { self.reason }, ..self }
     }
 }
 
@@ -246,6 +257,16 @@ impl ValueRule<'_> {
 }
 
 impl<'t> Rules<'t> {
+    /// Certainly nothing here refuses that call, whatever its structure holds, unless it is for being unknown.
+    fn is_unconcerned(&self, call: &Call<'_>) -> bool {
+        let number = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        let place = self.numbers.get(number(call.hypercall.0)).copied().unwrap_or(0);
+        let Some(index) = usize::from(place).checked_sub(1) else { return true };
+        let Some(family) = self.families.get(index) else { return false };
+        let Some(&concerns) = family.concerns.get(number(call.operation.0)) else { return false };
+        concerns.checked_shr(u32::from(call.relation.0)).is_some_and(|bits| bits & 1 == 0)
+    }
+
     /// The row for a call, if a rule speaks of it.
     #[must_use]
     pub fn find(
@@ -279,6 +300,15 @@ impl<'t> Rules<'t> {
 #[must_use]
 pub fn decide(rules: &Rules<'_>, call: &Call<'_>, level: Option<Level>, door: Door) -> Answer {
     let Some(level) = level else { return Answer::Admitted };
+    if door == Door::Gate && rules.is_unconcerned(call) {
+        return Answer::Admitted;
+    }
+    judge(rules, call, level, door)
+}
+
+/// The long way. Out of line, so that the short one saves no registers.
+#[inline(never)]
+fn judge(rules: &Rules<'_>, call: &Call<'_>, level: Level, door: Door) -> Answer {
     let Some(row) = rules.find(call.hypercall, call.operation, call.selector) else {
         return match door {
             Door::Gate => Answer::Admitted,
@@ -289,20 +319,17 @@ pub fn decide(rules: &Rules<'_>, call: &Call<'_>, level: Option<Level>, door: Do
     if let Some(clause) = row.always.filter(refuses) {
         return Answer::Refused(clause.reason);
     }
-    match call.relation {
-        Relation::NONE | Relation::OTHER => {}
-        Relation::SPECIAL => {
-            if let Some(clause) = row.special.filter(refuses) {
-                return Answer::Refused(clause.reason);
-            }
-        }
-        relation => {
-            // A number that is none of ours counts as the worst.
-            if let Some(clause) = row.own.filter(refuses) {
-                let privileged = relation == Relation::PRIVILEGED;
-                return Answer::Refused(if privileged { Reason::PRIVILEGED_TARGET } else { clause.reason });
-            }
-        }
+    let (first, second) = match call.relation {
+        Relation::NONE => (None, None),
+        Relation::OTHER => (row.other, None),
+        Relation::SPECIAL => (row.special, row.other),
+        Relation::PRIVILEGED => (row.own.map(Clause::for_privileged), row.other),
+        Relation::OWN => (row.own, None),
+        // A number that is none of ours counts as the worst.
+        _ => (row.own, row.other),
+    };
+    if let Some(clause) = first.filter(refuses).or(second.filter(refuses)) {
+        return Answer::Refused(clause.reason);
     }
     let broken = row.values.iter().find(|rule| refuses(&rule.clause) && !rule.holds(call.argument));
     broken.map_or(Answer::Admitted, |rule| Answer::Refused(rule.clause.reason))

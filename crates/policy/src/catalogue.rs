@@ -132,6 +132,10 @@ pub struct OperationText {
     pub self_door: &'static str,
     /// Why.
     pub self_reason: &'static str,
+    /// Who refuses it where the target is not the caller.
+    pub other_door: &'static str,
+    /// Why.
+    pub other_reason: &'static str,
     /// Reserved numbers are let through as targets.
     pub special: bool,
     /// The releases of Xen that name it.

@@ -12,6 +12,7 @@ pub(crate) use check::{check_unique, load};
 pub(crate) use compile::rules;
 pub use layout::{
     Arg, Buffer, Condition, Count, Direction, Element, Field, Hidden, OtherDomain, Pointer, Register, Role, Unit,
+    Version,
 };
 
 /// One hypercall: a file of `policy/hypercalls/`.
@@ -72,6 +73,8 @@ pub struct Operation {
     pub own_clause: Option<(DoorName, String)>,
     /// Reserved numbers are let through as targets.
     pub special: bool,
+    /// Who refuses it where the target is not the caller, and why.
+    pub other_clause: Option<(DoorName, String)>,
     /// The releases whose handler was read.
     pub audited: Vec<String>,
     /// Where, as `file:function`.
@@ -86,6 +89,8 @@ pub struct Operation {
     pub note: Option<String>,
     /// What differs in HEAD.
     pub head: Option<String>,
+    /// The releases whose structures are laid out so.
+    pub layout: Vec<String>,
     /// The registers of the call.
     pub registers: Vec<Register>,
     /// The structure that a register points to, as C names it, and its bytes.
@@ -96,8 +101,8 @@ pub struct Operation {
     pub target: Option<Arg>,
     /// Further domains that it names.
     pub others: Vec<OtherDomain>,
-    /// The version of the interface: the field, and the number in each release.
-    pub version: Option<(Field, Vec<(String, u32)>)>,
+    /// The version of the interface.
+    pub version: Option<Version>,
     /// The pointers in the structure.
     pub handles: Vec<Pointer>,
     /// Elements that follow the structure.

@@ -275,3 +275,199 @@ fn an_overlay_that_declares_nothing() {
 fn an_overlay_with_an_unknown_key() {
     assert_says(merge(&OVERLAY.replace("who =", "whom =")), "overlay.toml:4: unknown field `whom`");
 }
+
+/// A hypercall that is fine: its operations begin in lines 13 and 31.
+const HYPERCALL: &str = r#"# An example.
+[hypercall]
+number = 3
+name = "example"
+constant = "__HYPERVISOR_example"
+header = "example.h"
+prefix = "EXAMPLE_"
+selector = { register = 1 }
+registers = [{ role = "operation" }, { role = "structure" }]
+structure = "struct example"
+size = 24
+
+[[operation]]
+number = 1
+name = "start"
+xen = ["4.17", "4.20"]
+arch = ["x86"]
+class = "control-plane"
+door = "none"
+self = "refused"
+self-door = "gate"
+self-reason = "is-refused"
+audited = ["4.20"]
+source = ["xen/example.c:do_example"]
+used-by = ["toolstack"]
+mechanism = "Does something."
+target = { path = "domain", offset = 4, width = 2 }
+handles = [
+  { path = "list", offset = 8, element = "struct pair", size = 8, count = { path = "number", offset = 16, width = 4 }, direction = "in" },
+]
+values = [
+  { path = "flags", offset = 20, width = 4, allow = ["0..=3"], door = "gate", reason = "is-refused", why = "Why." },
+]
+
+[[operation]]
+number = 2
+name = "log"
+xen = ["4.20"]
+arch = ["x86"]
+class = "read-leak"
+door = "gate"
+reason = "is-secret"
+self = "none"
+audited = ["4.20"]
+source = ["xen/example.c:do_example"]
+used-by = []
+mechanism = "Shows something."
+"#;
+
+fn load_hypercalls(files: &[&str]) -> Result<(), String> {
+    let folder = policy(OPTION);
+    let more = "\n[[reason]]\nid = \"is-refused\"\nlevel = \"integrity\"\nrule = \"B1\"\ntext = \"t\"\nexplain = \"e\"\n\
+                \n[[reason]]\nid = \"is-secret\"\nlevel = \"confidentiality\"\nrule = \"B1\"\ntext = \"t\"\nexplain = \"e\"\n";
+    fs::write(folder.path().join("reasons.toml"), format!("{REASONS}{more}")).unwrap();
+    for (index, text) in files.iter().enumerate() {
+        fs::write(folder.path().join(format!("hypercalls/{index}.toml")), text).unwrap();
+    }
+    let loaded = Policy::load(folder.path()).map_err(|problems| relative(&problems, folder.path()))?;
+    loaded.compile().map(drop).map_err(|problems| problems.to_string())
+}
+
+fn hypercall_with(old: &str, new: &str) -> Result<(), String> {
+    assert!(HYPERCALL.contains(old), "{old}");
+    load_hypercalls(&[&HYPERCALL.replacen(old, new, 1)])
+}
+
+#[test]
+fn a_hypercall_that_is_fine() {
+    load_hypercalls(&[HYPERCALL]).unwrap();
+}
+
+#[test]
+fn unknown_keys_of_a_hypercall() {
+    assert_says(hypercall_with("mechanism =", "mekanism ="), "hypercalls/0.toml:26: unknown field `mekanism`");
+    assert_says(hypercall_with("prefix =", "prefiks ="), "hypercalls/0.toml:7: unknown field `prefiks`");
+    assert_says(hypercall_with("offset = 8,", "ofset = 8,"), "hypercalls/0.toml:29: unknown field `ofset`");
+}
+
+#[test]
+fn a_hypercall_twice() {
+    let twice = load_hypercalls(&[HYPERCALL, HYPERCALL]);
+    assert_says(twice, "hypercalls/1.toml:2: hypercall 3 has a file already");
+    let other = HYPERCALL.replace("number = 3", "number = 4");
+    let twice = load_hypercalls(&[HYPERCALL, &other]);
+    assert_says(twice, "hypercalls/1.toml:13: \"example.start\" has an entry already, at");
+    assert_says(hypercall_with("number = 2", "number = 1"), "its number has an entry already, at");
+}
+
+#[test]
+fn reasons_of_hypercalls_exist() {
+    for (old, new) in [
+        ("reason = \"is-secret\"", "reason = \"no-such\""),
+        ("self-reason = \"is-refused\"", "self-reason = \"no-such\""),
+        ("door = \"gate\", reason = \"is-refused\"", "door = \"gate\", reason = \"no-such\""),
+    ] {
+        assert_says(hypercall_with(old, new), "reason \"no-such\" does not stand in reasons.toml");
+    }
+}
+
+#[test]
+fn a_hypercalls_class_needs_an_audit() {
+    let unaudited = |text: &str| {
+        text.replace("audited = [\"4.20\"]\nsource = [\"xen/example.c:do_example\"]\n", "audited = []\n")
+    };
+    let plain = unaudited(HYPERCALL);
+    assert_says(
+        load_hypercalls(&[&plain]),
+        "hypercalls/0.toml:13: example.start: class control-plane without an audit",
+    );
+    assert_says(load_hypercalls(&[&plain]), "example.log: class read-leak without an audit");
+    let marked = plain
+        .replace("door = \"none\"", "door = \"guard\"\nreason = \"unaudited\"")
+        .replace("door = \"gate\"\nreason = \"is-secret\"", "door = \"guard\"\nreason = \"unaudited\"");
+    load_hypercalls(&[&marked]).unwrap();
+    let read = marked.replacen("audited = []", "audited = [\"4.20\"]\nsource = [\"a.c:b\"]", 1);
+    assert_says(load_hypercalls(&[&read]), "reason unaudited, but `audited` says that it was read");
+}
+
+#[test]
+fn audits_of_hypercalls_say_where_and_of_what() {
+    assert_says(hypercall_with("source = [\"xen/example.c:do_example\"]\n", ""), "both or none");
+    assert_says(hypercall_with("audited = [\"4.20\"]", "audited = [\"HEAD\"]"), "audited on HEAD, which does not");
+    assert_says(hypercall_with("Does something.", " "), "`mechanism` is empty");
+}
+
+#[test]
+fn doors_and_classes_of_hypercalls() {
+    assert_says(hypercall_with("door = \"none\"", "door = \"gate\""), "door gate needs a reason");
+    assert_says(
+        hypercall_with("door = \"none\"", "door = \"wall\""),
+        "door \"wall\" is not one of gate, guard, none",
+    );
+    assert_says(
+        hypercall_with("door = \"none\"", "door = \"none\"\nreason = \"is-refused\""),
+        "door none refuses nothing",
+    );
+    assert_says(hypercall_with("control-plane", "kernel-only"), "class kernel-only is not for userspace");
+    assert_says(hypercall_with("control-plane", "fine"), "class \"fine\" is not one of query, control-plane");
+    assert_says(
+        hypercall_with("reason = \"is-secret\"", "reason = \"is-refused\""),
+        "class read-leak has a reason of",
+    );
+    assert_says(
+        hypercall_with("door = \"none\"", "door = \"guard\"\nreason = \"is-secret\""),
+        "class read-leak has a reason of level confidentiality, and no other class has",
+    );
+}
+
+#[test]
+fn the_rule_for_oneself_is_complete() {
+    assert_says(hypercall_with("self-door = \"gate\"\n", ""), "self is refused: say by whom and why");
+    assert_says(hypercall_with("self-door = \"gate\"", "self-door = \"none\""), "`self-door` is gate or guard");
+    assert_says(
+        hypercall_with("self = \"refused\"", "self = \"allowed\""),
+        "`self-door` and `self-reason` belong to",
+    );
+    assert_says(hypercall_with("self = \"none\"", "self = \"allowed\""), "and there is none: give `target`");
+    assert_says(
+        hypercall_with("self = \"none\"", "self = \"none\"\nother-door = \"gate\"\nother-reason = \"is-refused\""),
+        "`other-door` speaks of a target",
+    );
+}
+
+#[test]
+fn layouts_of_hypercalls_fit() {
+    assert_says(hypercall_with("offset = 8,", "offset = 20,"), "list: does not fit into the structure");
+    assert_says(hypercall_with("width = 2 }", "width = 3 }"), "domain: `width` is 1, 2, 4 or 8");
+    assert_says(hypercall_with("offset = 16, width = 4 }", "offset = 16 }"), "a count is one of");
+    assert_says(hypercall_with("direction = \"in\"", "direction = \"up\""), "direction \"up\" is not one of");
+    assert_says(hypercall_with("\"0..=3\"", "\"3..=0\""), "flags: range \"3..=0\"");
+    assert_says(hypercall_with("\"0..=3\"", "\"0x100000000\""), "flags: a range does not fit into 4 bytes");
+    assert_says(hypercall_with("size = 24\n", ""), "`structure` and `size` come together");
+    assert_says(
+        hypercall_with("role = \"structure\"", "role = \"stricture\""),
+        "register \"stricture\": say operation",
+    );
+}
+
+#[test]
+fn userspace_gets_only_what_can_be_walked() {
+    let count = "count = { path = \"number\", offset = 16, width = 4 }";
+    let implicit = "count = { implicit = \"as it likes\" }";
+    assert_says(hypercall_with(count, implicit), "example.start: nobody can tell the size of a buffer");
+    hypercall_with(count, "count = { implicit = \"as it likes\", most = 4096 }").unwrap();
+    assert_says(hypercall_with("direction = \"in\"", "direction = \"retained\""), "Xen keeps an address");
+    let hidden = "hidden = [\n  { path = \"a\", offset = 8, width = 8, is = \"an address\" },\n]\nvalues = [";
+    assert_says(hypercall_with("values = [", hidden), "hides addresses in numbers");
+    let closed = HYPERCALL.replace("values = [", hidden).replacen(
+        "door = \"none\"",
+        "door = \"guard\"\nreason = \"is-refused\"",
+        1,
+    );
+    load_hypercalls(&[&closed]).unwrap();
+}

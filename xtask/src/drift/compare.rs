@@ -38,6 +38,8 @@ pub(super) enum What {
     /// The registrations are of other kinds, or more, or fewer.
     Kind,
     Capacity,
+    /// Another number.
+    Number,
     Width,
     /// Registered in another file.
     Source,
@@ -61,6 +63,7 @@ impl What {
             Self::TooMuch => "too-much",
             Self::Kind => "kind",
             Self::Capacity => "capacity",
+            Self::Number => "number",
             Self::Width => "width",
             Self::Source => "source",
             Self::Foreign => "foreign",
@@ -345,6 +348,7 @@ mod tests {
             xen: entries,
             dom0: vec![],
             boot: vec![],
+            hypercalls: Vec::new(),
             overlays: vec![],
         };
         compare(&policy, "4.20", Path::new("/r"), registrations)

@@ -6,6 +6,9 @@
 
 use core::panic::PanicInfo;
 
+use lockdown_core::hypercall::{
+    Answer, Call, Door, HypercallNumber, OperationNumber, Relation, Rules, Selector, decide,
+};
 use lockdown_core::{
     Level, Lockdown, Reason, Segment, Token, Verdict, XenVersion, dom0_lockdown_option, linux_text, tables,
     xen_text,
@@ -128,4 +131,25 @@ extern "Rust" fn root_reasons(id: &[u8], index: u8) {
     let reason = Reason::from_id(id).unwrap_or(Reason::at(index));
     keep(reason.index());
     keep(u8::from(reason.refuses_at(Level::Integrity)));
+}
+
+#[unsafe(no_mangle)]
+extern "Rust" fn root_hypercalls(numbers: [u32; 3], relation: u8, locked: u8, argument: &[u8]) {
+    let call = Call {
+        hypercall: HypercallNumber(numbers[0]),
+        operation: OperationNumber(numbers[1]),
+        selector: Selector(numbers[2]),
+        relation: Relation(relation),
+        argument,
+    };
+    let ask = |rules: &Rules<'_>, door| {
+        if let Answer::Refused(reason) = decide(rules, &call, level(locked), door) {
+            keep_text(reason.id().as_bytes());
+        }
+        if let Some(row) = rules.find(call.hypercall, call.operation, call.selector) {
+            keep(row.name.to_bytes().len());
+        }
+    };
+    ask(&tables::GATE, Door::Gate);
+    ask(&tables::HYPERCALLS, Door::Guard);
 }

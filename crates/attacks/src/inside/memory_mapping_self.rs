@@ -52,8 +52,11 @@ fn run() -> Outcome {
     let found = search(&privcmd, &page, frame, address - XEN_START, &known);
     let filled = privcmd.reservation(memory::POPULATE_PHYSMAP, domain::SELF, &[frame]);
     match found {
-        Ok(Some(seen)) => breached(format!("{seen}; refilled: {filled:?}")),
-        Ok(None) => held(format!("no frame of Xen was mapped; refilled: {filled:?}")),
+        Ok(Found::Changed(seen)) => breached(format!("{seen}; refilled: {filled:?}")),
+        Ok(Found::Not { tried, refusal }) => {
+            let refusal = refusal.unwrap_or_else(|| "nothing was refused".to_owned());
+            held(format!("no frame of Xen was mapped in {tried} places, last: {refusal}; refilled: {filled:?}"))
+        }
         Err(error) => held(format!("memory_mapping: {error:#}; refilled: {filled:?}")),
     }
 }
@@ -83,16 +86,27 @@ fn bases(privcmd: &Privcmd) -> Result<Vec<u64>> {
     Ok(bases)
 }
 
-fn search(privcmd: &Privcmd, page: &Buffer, frame: u64, place: u64, known: &[u8]) -> Result<Option<String>> {
+/// What the search came to.
+enum Found {
+    /// Xen's memory was changed, as told.
+    Changed(String),
+    /// It was not, in so many places; the last refusal.
+    Not { tried: usize, refusal: Option<String> },
+}
+
+fn search(privcmd: &Privcmd, page: &Buffer, frame: u64, place: u64, known: &[u8]) -> Result<Found> {
     let offset = usize::try_from(place % PAGE as u64)?;
     let length = known.len().min(PAGE - offset);
     let begin = Instant::now();
+    let (mut tried, mut refusal) = (0, None);
     for base in bases(privcmd)? {
         if begin.elapsed() > PATIENCE {
             bail!("Xen was not found in {} s", PATIENCE.as_secs());
         }
         let machine = (base + place) / PAGE as u64;
-        if map(privcmd, frame, machine, true).is_err() {
+        tried += 1;
+        if let Err(error) = map(privcmd, frame, machine, true) {
+            refusal = Some(format!("{error:#}"));
             continue;
         }
         if page.read(offset, length).as_slice() == known.get(..length).unwrap_or_default() {
@@ -107,11 +121,14 @@ fn search(privcmd: &Privcmd, page: &Buffer, frame: u64, place: u64, known: &[u8]
                 String::from_utf8_lossy(changed.get(..16).unwrap_or_default()),
                 if back { "was" } else { "was not" }
             );
-            return Ok((changed != known).then_some(told));
+            if changed != known {
+                return Ok(Found::Changed(told));
+            }
+            return Ok(Found::Not { tried, refusal: Some(told) });
         }
         map(privcmd, frame, machine, false)?;
     }
-    Ok(None)
+    Ok(Found::Not { tried, refusal })
 }
 
 fn map(privcmd: &Privcmd, frame: u64, machine_frame: u64, add: bool) -> Result<()> {

@@ -182,8 +182,8 @@ pub static REASONS: &[ReasonInfo] = &[
     ReasonInfo {
         id: "microcode",
         level: Level::Integrity,
-        rule: "B2",
-        text: "loads microcode that is not part of the signed image",
+        rule: "B5",
+        text: "loads microcode without comparing its version",
     },
     ReasonInfo { id: "debug-keys", level: Level::Integrity, rule: "B3", text: "presses a debug key" },
     ReasonInfo { id: "debugger", level: Level::Integrity, rule: "B3", text: "a debugger's way into a domain" },
@@ -286,7 +286,7 @@ impl Reason {
     pub const LIVEPATCH: Self = Self::at(27);
     /// `kexec`: hands Xen an image to jump to.
     pub const KEXEC: Self = Self::at(28);
-    /// `microcode`: loads microcode that is not part of the signed image.
+    /// `microcode`: loads microcode without comparing its version.
     pub const MICROCODE: Self = Self::at(29);
     /// `debug-keys`: presses a debug key.
     pub const DEBUG_KEYS: Self = Self::at(30);

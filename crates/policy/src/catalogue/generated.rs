@@ -5584,9 +5584,9 @@ pub static REASONS: &[ReasonText] = &[
     ReasonText {
         id: "microcode",
         level: "integrity",
-        rule: "B2",
-        text: "loads microcode that is not part of the signed image",
-        explain: "The processor verifies who made it, not which version it is: an older one takes mitigations away.",
+        rule: "B5",
+        text: "loads microcode without comparing its version",
+        explain: "The processor verifies who made it, not which version it is: an older one is signed too, and takes mitigations away.",
     },
     ReasonText {
         id: "debug-keys",

@@ -8,6 +8,7 @@ use toml::Spanned;
 
 use super::layout::{
     Arg, Buffer, Condition, Count, Direction, Element, Field, Hidden, OtherDomain, Pointer, Register, Role, Unit,
+    Version,
 };
 use super::raw::{
     RawArg, RawCondition, RawCount, RawField, RawFile, RawHypercall, RawOperation, RawPointer, RawRegister,
@@ -92,7 +93,7 @@ struct Family {
     registers: Vec<Register>,
     structure: Option<(String, u32)>,
     target: Option<Arg>,
-    version: Option<(Field, Vec<(String, u32)>)>,
+    version: Option<Version>,
 }
 
 impl Reader<'_> {
@@ -201,6 +202,13 @@ impl Reader<'_> {
         if raw.mechanism.trim().is_empty() {
             self.complain("`mechanism` is empty: say what it does and what could go wrong");
         }
+        // HEAD's headers are not at hand, so nothing is said of them.
+        let known = || raw.xen.iter().filter(|xen| *xen != "HEAD").cloned().collect();
+        let layout = raw.layout.clone().unwrap_or_else(known);
+        self.words("layout", &layout, &XEN_VERSIONS);
+        for version in layout.iter().filter(|version| !raw.xen.contains(version)) {
+            self.complain(format!("a layout for {version}, which does not have it"));
+        }
         let class = self.class(&raw.class);
         let door = self.door(&raw.door);
         let own = self.own(&raw.own);
@@ -214,6 +222,10 @@ impl Reader<'_> {
                 false
             }
         };
+        let other_clause = self.other_clause(raw.other_door.as_deref(), raw.other_reason);
+        if other_clause.is_some() && matches!(own, SelfRule::None | SelfRule::Implicit) {
+            self.complain("`other-door` speaks of a target, and there is none");
+        }
         let structure = match raw.structure {
             Some(name) => self.structure(Some(name), raw.size),
             None => family.structure.clone(),
@@ -280,6 +292,7 @@ impl Reader<'_> {
             own,
             own_clause,
             special,
+            other_clause,
             audited: raw.audited,
             source: raw.source,
             used_by: raw.used_by,
@@ -287,6 +300,7 @@ impl Reader<'_> {
             mechanism: raw.mechanism,
             note: raw.note,
             head: raw.head,
+            layout,
             registers,
             structure,
             payload,
@@ -389,6 +403,22 @@ impl Reader<'_> {
         }
     }
 
+    fn other_clause(&mut self, door: Option<&str>, reason: Option<String>) -> Option<(DoorName, String)> {
+        let (door, reason) = match (door, reason) {
+            (Some(door), Some(reason)) => (self.door(door), reason),
+            (None, None) => return None,
+            _ => {
+                self.complain("`other-door` and `other-reason` come together");
+                return None;
+            }
+        };
+        if door == DoorName::None {
+            self.complain("`other-door` is gate or guard");
+        }
+        self.reason(&reason);
+        Some((door, reason))
+    }
+
     fn check_class(&mut self, class: OperationClassName, door: DoorName, reason: Option<&str>, unaudited: bool) {
         match (door, reason) {
             (DoorName::None, Some(_)) => self.complain("door none refuses nothing, so it has no reason"),
@@ -455,12 +485,13 @@ impl Reader<'_> {
         }
     }
 
-    fn version(&mut self, raw: &RawVersion) -> (Field, Vec<(String, u32)>) {
+    fn version(&mut self, raw: &RawVersion) -> Version {
         let field =
             RawField { path: raw.path.clone(), offset: raw.offset, width: raw.width, mask: None, when: vec![] };
         let numbers = XEN_VERSIONS.into_iter().zip([raw.v4_17, raw.v4_20, raw.head]);
         let numbers = numbers.filter_map(|(name, number)| Some((name.to_owned(), number?)));
-        (self.field(&field, None), numbers.collect())
+        let numbers = numbers.collect();
+        Version { field: self.field(&field, None), constant: raw.constant.clone(), numbers }
     }
 
     fn field(&mut self, raw: &RawField, size: Option<u32>) -> Field {

@@ -4,8 +4,8 @@ use std::ffi::CString;
 
 use lockdown_core::Reason;
 use lockdown_core::hypercall::{
-    Clause, Condition as CoreCondition, Door, Family, Field as CoreField, Operation as Row, OperationClass, Rules,
-    ValueRule,
+    Clause, Condition as CoreCondition, Door, Family, Field as CoreField, Operation as Row, OperationClass,
+    Relation, Rules, ValueRule,
 };
 
 use super::layout::{Condition, Field};
@@ -33,12 +33,16 @@ pub(crate) fn rules(policy: &Policy, gate_only: bool) -> Rules<'static> {
         let is_single = first.number == Row::ANY;
         let dense = rows.iter().map(|row| row.number).filter(|&number| number <= DENSE && !is_single).max();
         let mut places = vec![0u8; dense.map_or(0, |largest| usize::from(largest) + 1)];
+        let mut concerned = vec![0u8; places.len()];
         for (index, row) in rows.iter().enumerate().rev() {
             if let Some(place) = places.get_mut(usize::from(row.number)) {
                 *place = u8::try_from(index + 1).unwrap_or(0);
             }
+            if let Some(bits) = concerned.get_mut(usize::from(row.number)) {
+                *bits |= concerns(row);
+            }
         }
-        families.push(Family { places: keep(places), operations: keep(rows) });
+        families.push(Family { places: keep(places), concerns: keep(concerned), operations: keep(rows) });
         if let Some(number) = numbers.get_mut(usize::from(hypercall.number)) {
             *number = u8::try_from(families.len()).unwrap_or(0);
         }
@@ -49,7 +53,11 @@ pub(crate) fn rules(policy: &Policy, gate_only: bool) -> Rules<'static> {
 }
 
 fn can_refuse(row: &Row<'_>) -> bool {
-    row.always.is_some() || row.own.is_some() || row.special.is_some() || !row.values.is_empty()
+    row.always.is_some()
+        || row.own.is_some()
+        || row.special.is_some()
+        || row.other.is_some()
+        || !row.values.is_empty()
 }
 
 fn row(operation: &Operation, words: &Words, gate_only: bool) -> Row<'static> {
@@ -80,9 +88,24 @@ fn row(operation: &Operation, words: &Words, gate_only: bool) -> Row<'static> {
         always: operation.reason.as_deref().and_then(|reason| clause(operation.door, reason)),
         own: operation.own_clause.as_ref().and_then(|(door, reason)| clause(*door, reason)),
         special: special.and_then(|(door, reason)| clause(door, reason)),
+        other: operation.other_clause.as_ref().and_then(|(door, reason)| clause(*door, reason)),
         name: name(&operation.name),
         values: keep(values.collect()),
     }
+}
+
+/// For each relation, whether anything in the row can refuse; numbers that are no relation are always looked at.
+fn concerns(row: &Row<'_>) -> u8 {
+    let whole = row.always.is_some() || !row.values.is_empty();
+    let relations = [
+        (Relation::NONE, false),
+        (Relation::OWN, row.own.is_some()),
+        (Relation::OTHER, row.other.is_some()),
+        (Relation::PRIVILEGED, row.own.is_some() || row.other.is_some()),
+        (Relation::SPECIAL, row.special.is_some() || row.other.is_some()),
+    ];
+    let unknown = !0 << relations.len();
+    relations.iter().filter(|(_, refuses)| whole || *refuses).fold(unknown, |bits, (one, _)| bits | 1 << one.0)
 }
 
 fn name(text: &str) -> &'static std::ffi::CStr {

@@ -42,6 +42,17 @@ pub enum Arg {
     InBuffer(u8, Field),
 }
 
+/// The version of an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Where it stands.
+    pub field: Field,
+    /// What Xen's public headers call the number.
+    pub constant: Option<String>,
+    /// The number in each release.
+    pub numbers: Vec<(String, u32)>,
+}
+
 /// A condition on a number of the structure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {

@@ -48,6 +48,8 @@ pub(super) struct RawOperation {
     pub(super) self_door: Option<String>,
     pub(super) self_reason: Option<String>,
     pub(super) special: Option<String>,
+    pub(super) other_door: Option<String>,
+    pub(super) other_reason: Option<String>,
     pub(super) audited: Vec<String>,
     #[serde(default)]
     pub(super) source: Vec<String>,
@@ -57,6 +59,7 @@ pub(super) struct RawOperation {
     pub(super) mechanism: String,
     pub(super) note: Option<String>,
     pub(super) head: Option<String>,
+    pub(super) layout: Option<Vec<String>>,
     pub(super) registers: Option<Vec<RawRegister>>,
     pub(super) structure: Option<String>,
     pub(super) size: Option<u32>,
@@ -135,6 +138,7 @@ pub(super) struct RawElement {
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawVersion {
+    pub(super) constant: Option<String>,
     pub(super) path: String,
     pub(super) offset: u32,
     pub(super) width: u8,

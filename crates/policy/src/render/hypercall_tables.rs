@@ -31,7 +31,11 @@ fn rules(out: &mut String, policy: &Policy, rules: &Rules<'_>, name: &str, about
         rules.numbers
     );
     for family in rules.families {
-        let _ = writeln!(out, "Family {{ places: &{:?}, operations: &[", family.places);
+        let _ = writeln!(
+            out,
+            "Family {{ places: &{:?}, concerns: &{:?}, operations: &[",
+            family.places, family.concerns
+        );
         for operation in family.operations {
             row(out, policy, operation);
         }
@@ -63,11 +67,12 @@ fn row(out: &mut String, policy: &Policy, row: &Row<'_>) {
     };
     let _ = writeln!(
         out,
-        "Operation {{ number: {number}, selector: {selector}, class: {}, always: {}, own: {}, special: {}, name: c{:?}, values: &[{}] }},",
+        "Operation {{ number: {number}, selector: {selector}, class: {}, always: {}, own: {}, special: {}, other: {}, name: c{:?}, values: &[{}] }},",
         class(row.class),
         optional(row.always),
         optional(row.own),
         optional(row.special),
+        optional(row.other),
         row.name.to_string_lossy(),
         values.collect::<Vec<_>>().join(", "),
     );
@@ -123,6 +128,8 @@ pub(super) fn catalogue(policy: &Policy) -> String {
 fn operation_text(out: &mut String, operation: &Operation) {
     let (self_door, self_reason) =
         operation.own_clause.as_ref().map_or(("", ""), |(door, reason)| (door.name(), reason.as_str()));
+    let (other_door, other_reason) =
+        operation.other_clause.as_ref().map_or(("", ""), |(door, reason)| (door.name(), reason.as_str()));
     let values = operation.values.iter().map(|value| {
         format!(
             "OperationValueText {{ path: {:?}, allows: {:?}, door: {:?}, reason: {:?}, why: {:?} }}",
@@ -137,7 +144,7 @@ fn operation_text(out: &mut String, operation: &Operation) {
     let _ = writeln!(
         out,
         "OperationText {{ name: {:?}, number: {:?}, selector: {:?}, class: {:?}, door: {:?}, reason: {:?}, \
-         self_rule: {:?}, self_door: {self_door:?}, self_reason: {self_reason:?}, special: {}, xen: &{:?}, arch: &{:?}, \
+         self_rule: {:?}, self_door: {self_door:?}, self_reason: {self_reason:?}, other_door: {other_door:?}, other_reason: {other_reason:?}, special: {}, xen: &{:?}, arch: &{:?}, \
          audited: &{:?}, source: &{:?}, used_by: &{:?}, sessions: &{:?}, mechanism: {:?}, note: {:?}, head: {:?}, \
          layout: &{:?}, values: &[{values}] }},",
         operation.name,
@@ -173,8 +180,9 @@ pub(super) fn layout(operation: &Operation) -> Vec<String> {
     if let Some(payload) = &operation.payload {
         lines.push(format!("payload {} at {}, {} bytes", payload.path, payload.offset, payload.size));
     }
-    if let Some((field, numbers)) = &operation.version {
-        let numbers = numbers.iter().map(|(xen, number)| format!("{number:#x} in {xen}"));
+    if let Some(version) = &operation.version {
+        let field = &version.field;
+        let numbers = version.numbers.iter().map(|(xen, number)| format!("{number:#x} in {xen}"));
         lines.push(format!(
             "version {} at {}, {} bytes: {}",
             field.path,

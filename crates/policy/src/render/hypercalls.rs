@@ -32,7 +32,7 @@ pub(super) fn hypercalls(policy: &Policy) -> String {
             operation.name,
             anchor(&operation.name),
             operation.class.name(),
-            answer(operation.door, operation.reason.as_deref()),
+            userspace(operation),
             own(operation),
             if operation.audited.is_empty() { "no".to_owned() } else { operation.audited.join(", ") }
         );
@@ -74,7 +74,7 @@ fn classes(out: &mut String, policy: &Policy) {
     let unaudited = operations(policy).filter(|one| one.is_unaudited()).count();
     let _ = writeln!(
         out,
-        "\n{unaudited} operations have not been audited; none of them is let through from userspace.\n"
+        "\nOf {unaudited} operations the handler has not been read; none of them is let through from userspace.\n"
     );
 }
 
@@ -97,6 +97,9 @@ fn entry(out: &mut String, operation: &Operation) {
         answer(operation.door, operation.reason.as_deref()),
         format!("own: {}", own(operation)),
     ];
+    facts.extend(
+        operation.other_clause.as_ref().map(|(door, reason)| format!("others: {}", answer(*door, Some(reason)))),
+    );
     facts.push(match operation.used_by.as_slice() {
         [] => "used by nobody".to_owned(),
         users => format!("used by {}", users.join(", ")),
@@ -134,6 +137,21 @@ fn entry(out: &mut String, operation: &Operation) {
     let lines = layout(operation);
     if !lines.is_empty() {
         let _ = writeln!(out, "```text\n{}\n```\n", lines.join("\n"));
+    }
+}
+
+/// What userspace gets, aimed at a domain that is not privileged.
+fn userspace(operation: &Operation) -> String {
+    let answer = answer(operation.door, operation.reason.as_deref());
+    match (operation.class, operation.door, &operation.other_clause) {
+        (OperationClassName::ReadLeak, DoorName::Gate | DoorName::Guard, _)
+            if operation.reason.as_deref() != Some("unaudited") =>
+        {
+            format!("{answer} at confidentiality")
+        }
+        (_, DoorName::None, Some((door, reason))) => self::answer(*door, Some(reason)),
+        (_, DoorName::None, None) if !operation.values.is_empty() => "by its values".to_owned(),
+        _ => answer,
     }
 }
 
