@@ -169,7 +169,8 @@ pub(crate) struct ProveArguments {
     /// Only this attack; can be given more than once
     #[arg(long, value_name = "ID", num_args = 1..)]
     pub(crate) only: Vec<String>,
-    /// Only this column: stock, stock-pv or stock-pvh; can be given more than once
+    /// Only this column: stock or locked-xen, or with one kind of dom0 stock-pv, stock-pvh and so on; can be given more
+    /// than once [default: stock]
     #[arg(long, value_name = "NAME")]
     pub(crate) column: Vec<String>,
     /// A folder with static programs that follow the attack protocol

@@ -10,7 +10,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -77,7 +76,8 @@ const SHARED: &[&str] = &[
 ];
 
 /// Honoured, these would keep the machine from saying what it did.
-const MUTES: &[&str] = &["console", "com1", "loglvl", "guest_loglvl", "sync_console", "conswitch", "dom0_mem", "maxcpus"];
+const MUTES: &[&str] =
+    &["console", "com1", "loglvl", "guest_loglvl", "sync_console", "conswitch", "dom0_mem", "maxcpus"];
 
 #[derive(Clone, Debug)]
 struct Line {
@@ -219,8 +219,13 @@ fn compare(lab: &Lab, xen: &Xen, line: &Line) -> Vec<String> {
         differences.push(format!("{line:?}\n  {what}\n    desk {desk:?}\n    Xen  {xen:?}"));
     };
     if desk.refused != machine.refused {
-        let (left, right): (BTreeSet<_>, BTreeSet<_>) = (desk.refused.iter().collect(), machine.refused.iter().collect());
-        differ("refused tokens", &left.difference(&right).collect::<Vec<_>>(), &right.difference(&left).collect::<Vec<_>>());
+        let (left, right): (BTreeSet<_>, BTreeSet<_>) =
+            (desk.refused.iter().collect(), machine.refused.iter().collect());
+        differ(
+            "refused tokens",
+            &left.difference(&right).collect::<Vec<_>>(),
+            &right.difference(&left).collect::<Vec<_>>(),
+        );
     }
     if desk.xen != machine.xen {
         differ("Xen's command line", &desk.xen, &machine.xen);
@@ -247,7 +252,15 @@ fn desk(signed: &str, line: &Line) -> Answer {
     let value = |key: &str| signed.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).unwrap();
     let (_, dom0) = value("kernel").split_once(' ').unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_xen-lockdown"));
-    command.args(["lint", "--format", "json", "--fail-on", "never", "--signed", &format!("{} -- {dom0}", value("options"))]);
+    command.args([
+        "lint",
+        "--format",
+        "json",
+        "--fail-on",
+        "never",
+        "--signed",
+        &format!("{} -- {dom0}", value("options")),
+    ]);
     command.args(["--runtime", &line.runtime]);
     if line.secure_boot {
         command.arg("--secure-boot");
@@ -280,7 +293,7 @@ fn boot(lab: &Lab, xen: &Xen, signed: &str, line: &Line) -> anyhow::Result<Answe
     scenario.stop_at.push(last.to_owned());
     let boot = lab.boot(&scenario)?;
     let texts = boot.lines.iter().map(|heard| heard.text.as_str());
-    let refused = texts.clone().filter_map(|text| refusal(text)).collect();
+    let refused = texts.clone().filter_map(refusal).collect();
     let find = |mark: &str| texts.clone().find_map(|text| Some(words(text.split_once(mark)?.1)));
     let missing = |what: &str| anyhow::anyhow!("{what} was not seen: {:?}", boot.end);
     Ok(Answer {
