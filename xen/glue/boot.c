@@ -184,7 +184,15 @@ void __init lockdown_dom0_kernel(char *line)
 {
     bool is_signed = efi_enabled(EFI_LOADER) && lockdown_efi.config_signed;
     uint8_t from = is_signed ? LOCKDOWN_SIGNED : LOCKDOWN_RUNTIME;
+    char *name = line;
 
+    /*
+     * Xen's EFI loader puts the file's name in front, and since 4.20 leaves it there for dom0 to read. It is no option,
+     * and a file on a disk can have any name.
+     */
+    if ( lockdown_level_now && !is_signed && efi_enabled(EFI_LOADER) && version() >= 420 )
+        while ( *name && *name != ' ' )
+            *name++ = ' ';
     if ( lockdown_rs_filter_dom0(lockdown_level_now, from, version(), line, strlen(line), &records) )
         panic("lockdown: the object was handed an argument that cannot be\n");
     print_new();
