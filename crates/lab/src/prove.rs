@@ -70,7 +70,8 @@ pub fn declared(column: &str) -> Result<Declared> {
 /// The folder of this project's source, for what is built from it.
 #[must_use]
 pub fn project() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    let this = Path::new(env!("CARGO_MANIFEST_DIR"));
+    this.ancestors().nth(2).unwrap_or(this).to_owned()
 }
 
 /// Where the lab keeps its files where nothing else is said.
