@@ -141,6 +141,10 @@ pub fn read(line: &str) -> Line {
     {
         return Line::XenStopped(line.to_owned());
     }
+    // A locked Xen's loader, before it has a console of its own: it says why, and stops.
+    if line.starts_with("lockdown: refused ") {
+        return Line::XenStopped(line.to_owned());
+    }
     if let Some((_, version)) = line.split_once("Xen version ") {
         return Line::XenStarted(version.to_owned());
     }
@@ -185,5 +189,11 @@ mod tests {
         assert!(matches!(read(missing), Line::NotStarted(_)));
         let loading = "BdsDxe: loading Boot0001 \"xen\" from \\xen.efi";
         assert_eq!(read(loading), Line::Text);
+        let stopped = "lockdown: refused the file initrd: unsigned-file: embed it in the signed image";
+        assert!(matches!(read(stopped), Line::XenStopped(_)));
+        let logged =
+            "(XEN) lockdown: refused \"efi=no-rs\" (runtime): dom0-lock: keeps dom0's kernel from being locked";
+        assert_eq!(read(logged), Line::Text);
+        assert_eq!(read("lockdown: ignored -cfg: signed-selection"), Line::Text);
     }
 }
