@@ -147,7 +147,11 @@ fn chosen(names: &[String]) -> Result<Vec<(&'static str, Dom0)>> {
         name == column.0 || name == format!("{}-{}", column.0, column.1.name())
     };
     for name in names {
-        ensure!(COLUMNS.iter().any(|column| matches(name, column)), "there is no column {name}");
+        ensure!(
+            COLUMNS.iter().any(|column| matches(name, column)),
+            "there is no column {name}; there are {}",
+            COLUMNS.iter().map(|(name, dom0)| format!("{name}-{}", dom0.name())).collect::<Vec<_>>().join(", ")
+        );
     }
     let asked = if names.is_empty() { &[FINISHED.to_owned()] } else { names };
     let wanted = |column: &&(&'static str, Dom0)| asked.iter().any(|name| matches(name, column));
@@ -177,7 +181,11 @@ fn check_only(only: &[String], inside: &[Inside], toolstack: &Plan) -> Result<()
     let known: BTreeSet<&str> =
         outside::ALL.iter().map(|attack| attack.id).chain(inside).chain(toolstack).collect();
     for id in only {
-        ensure!(known.contains(id.as_str()), "there is no attack {id}");
+        ensure!(
+            known.contains(id.as_str()),
+            "there is no attack {id}; there are {}",
+            known.iter().copied().collect::<Vec<_>>().join(", ")
+        );
     }
     Ok(())
 }
@@ -515,7 +523,8 @@ mod tests {
         assert_eq!(chosen(&["stock".into(), "locked-xen".into()]).unwrap().len(), 4);
         assert_eq!(chosen(&["stock".into()]).unwrap().len(), 2);
         assert_eq!(chosen(&["stock-pvh".into()]).unwrap(), [("stock", Dom0::Pvh)]);
-        assert!(chosen(&["nosuch".into()]).is_err());
+        let error = chosen(&["stock-hvm".into()]).unwrap_err().to_string();
+        assert!(error.starts_with("there is no column stock-hvm; there are stock-pv, stock-pvh"), "{error}");
     }
 
     #[test]
@@ -532,6 +541,7 @@ mod tests {
     #[test]
     fn only_known_attacks_can_be_asked_for() {
         assert!(check_only(&["image-unsigned".into()], &[], &Plan::new(Vec::new())).is_ok());
-        assert!(check_only(&["nosuch".into()], &[], &Plan::new(Vec::new())).is_err());
+        let error = check_only(&["nosuch".into()], &[], &Plan::new(Vec::new())).unwrap_err().to_string();
+        assert!(error.contains("there are bare-xen, "), "{error}");
     }
 }
