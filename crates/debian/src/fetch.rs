@@ -73,8 +73,42 @@ impl Kind {
     }
 }
 
+/// A source that is taken where the archive lists a newer one and does not serve it, as mirrors do that get to sources late.
+/// Its hashes stand here because no list of the archive's has them any more.
+struct Kept {
+    release: Release,
+    package: &'static str,
+    /// Without an epoch.
+    version: &'static str,
+    /// Below the archive's folder of the package: name and SHA-256.
+    files: &'static [(&'static str, &'static str)],
+    folder: &'static str,
+}
+
+const KEPT: &[Kept] = &[Kept {
+    release: Release::Trixie,
+    package: "xen",
+    version: "4.20.3+127-gc42374a105-0+deb13u1",
+    folder: "pool/main/x/xen",
+    files: &[
+        (
+            "xen_4.20.3+127-gc42374a105.orig.tar.xz",
+            "df0831854a55a8f31cb3cb85036f2edc928e2ef098d77f815f5714bfafac68f3",
+        ),
+        (
+            "xen_4.20.3+127-gc42374a105-0+deb13u1.debian.tar.xz",
+            "b1f909d626f3d4ba6965ba291dd97b0dfbbe48bb8e2510913cbc1760c5e8cb3e",
+        ),
+    ],
+}];
+
+/// apt's own downloader, which knows its proxies and checks a hash.
+const HELPER: &str = "/usr/lib/apt/apt-helper";
+
 /// What went wrong, as far as the caller acts on it.
 enum Failure {
+    /// The archive lists what it does not serve.
+    NotServed(anyhow::Error),
     /// Trying again cannot help.
     Final(anyhow::Error),
     /// A download that broke off, or lists that no longer fit the archive.
@@ -132,16 +166,21 @@ impl<'a> Store<'a> {
             return Ok(folder);
         }
         let fetched = match self.fetch(package, refresh) {
-            Err(Failure::Passing(first)) => {
+            // The lists may be older than the archive.
+            Err(Failure::Passing(first) | Failure::NotServed(first)) => {
                 (self.say)(&format!("trying again: {first:#}"));
                 self.forget_lists()?;
                 self.fetch(package, true)
             }
             other => other,
         };
+        let fetched = match fetched {
+            Err(Failure::NotServed(error)) => self.fetch_kept(package, error),
+            other => other,
+        };
         match fetched {
             Ok(folder) => Ok(folder),
-            Err(Failure::Final(error) | Failure::Passing(error)) => {
+            Err(Failure::Final(error) | Failure::Passing(error) | Failure::NotServed(error)) => {
                 Err(error.context(format!("Debian's {} {package} ({})", self.kind.name(), self.release)))
             }
         }
@@ -163,7 +202,48 @@ impl<'a> Store<'a> {
         output(Command::new("apt-get").arg("--version"), "apt (this command needs Debian or Ubuntu)")?;
         self.configure().map_err(Failure::Final)?;
         self.update(refresh)?;
-        let name = format!("{package}-{}", self.version(package)?);
+        let version = self.version(package)?;
+        self.finish(package, &version, &|work, tree| match self.kind {
+            Kind::Source => self.fetch_source(package, work, tree),
+            Kind::Binary => self.fetch_binary(package, work, tree),
+        })
+    }
+
+    /// A source of an earlier version, by its hashes.
+    fn fetch_kept(&self, package: &str, error: anyhow::Error) -> Result<PathBuf, Failure> {
+        let fits =
+            |kept: &&Kept| self.kind == Kind::Source && kept.release == self.release && kept.package == package;
+        let Some(kept) = KEPT.iter().find(fits) else { return Err(Failure::NotServed(error)) };
+        (self.say)(&format!(
+            "the archive lists a newer {package} and does not serve it: taking {}, by the hashes that the project keeps",
+            kept.version
+        ));
+        let mirror = crate::mirror().map_err(|error| Failure::Final(error.into()))?;
+        let mirror = mirror.trim_end_matches('/');
+        self.finish(package, kept.version, &|work, tree| {
+            for (file, hash) in kept.files {
+                let uri = format!("{mirror}/{}/{file}", kept.folder);
+                let mut command = Command::new(HELPER);
+                command.arg("-c").arg(self.apt.join("apt.conf")).arg("download-file");
+                command.arg(uri).arg(work.join(file)).arg(format!("SHA256:{hash}"));
+                let output = output(&mut command, "apt")?;
+                if !output.status.success() {
+                    let said = String::from_utf8_lossy(&output.stderr);
+                    return Err(anyhow::anyhow!("{file} cannot be fetched either\n{}", said.trim()).into());
+                }
+            }
+            self.unpack(package, work, tree)
+        })
+    }
+
+    /// The folder of a version, made by `make` in a folder of its own where it is not there yet.
+    fn finish(
+        &self,
+        package: &str,
+        version: &str,
+        make: &dyn Fn(&Path, &Path) -> Result<(), Failure>,
+    ) -> Result<PathBuf, Failure> {
+        let name = format!("{package}-{version}");
         let folder = self.folder.join(&name);
         if folder.is_dir() {
             // A source always has debian/control at its top, an unpacked package never.
@@ -177,10 +257,7 @@ impl<'a> Store<'a> {
             let work = tempfile::Builder::new().prefix(".new-").tempdir_in(&self.folder)?;
             let tree = work.path().join("tree");
             fs::create_dir(&tree)?;
-            match self.kind {
-                Kind::Source => self.fetch_source(package, work.path(), &tree)?,
-                Kind::Binary => self.fetch_binary(package, work.path(), &tree)?,
-            }
+            make(work.path(), &tree)?;
             fs::rename(&tree, &folder)?;
         }
         fs::write(self.note(package), name)?;
@@ -257,8 +334,22 @@ impl<'a> Store<'a> {
         (self.say)(&format!("fetching the source of {package} ({})", self.release));
         // Some mirrors keep no .dsc files. The hashes of the others stand in the signed list, and apt checks them.
         for part in ["--tar-only", "--diff-only"] {
-            self.apt_get(&["source", "--download-only", part, package], work)?;
+            self.apt_get(&["source", "--download-only", part, package], work).map_err(
+                |failure| {
+                    match failure {
+                Failure::Final(error) if is_not_served(&error.to_string()) => Failure::NotServed(error.context(
+                    "the archive lists this source and does not serve it: name another archive in DEBIAN_MIRROR",
+                )),
+                other => other,
+            }
+                },
+            )?;
         }
+        self.unpack(package, work, tree)
+    }
+
+    /// Unpacks the archives that lie in `work`.
+    fn unpack(&self, package: &str, work: &Path, tree: &Path) -> Result<(), Failure> {
         let mut archives = crate::files_in(work)?;
         // The packaging comes last: it replaces what the original has in its place.
         archives.sort_by_key(|path| (is_packaging(path), path.clone()));
@@ -369,6 +460,11 @@ fn judge_apt(said: &str) -> Failure {
     Failure::Passing(anyhow::anyhow!("apt-get failed\n{said}"))
 }
 
+/// Whether apt says that a file of a package is not there; its lists are, or it would not know of the file.
+fn is_not_served(said: &str) -> bool {
+    said.contains("Failed to fetch") && said.contains("/pool/") && said.contains("404")
+}
+
 /// The file's name in a line of `apt-get --print-uris`: a quoted URI, the name, the size, the hash.
 fn file_of_uri_line(line: &str) -> Option<&str> {
     line.strip_prefix('\'')?.split_once("' ")?.1.split(' ').next()
@@ -469,6 +565,27 @@ mod tests {
         }
         for name in ["", "x", "--allow", "../a", "a b", "Xen", "xen=4", "./x.deb"] {
             assert!(!is_package_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_listed_file_that_is_not_served_is_no_missing_archive() {
+        assert!(is_not_served(
+            "E: Failed to fetch http://a.invalid/debian/pool/main/x/xen/x.tar.xz  404  Not Found"
+        ));
+        assert!(!is_not_served(
+            "E: Failed to fetch http://a.invalid/debian/dists/trixie/InRelease  404  Not Found"
+        ));
+    }
+
+    #[test]
+    fn what_is_kept_is_named_as_the_archive_names_it() {
+        for kept in KEPT {
+            for (file, hash) in kept.files {
+                assert!(file.starts_with(&format!("{}_", kept.package)) && kept.folder.ends_with(kept.package));
+                assert!(hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()), "{file}");
+            }
+            assert!(kept.files.iter().any(|(file, _)| file.contains(kept.version)), "{}", kept.version);
         }
     }
 
