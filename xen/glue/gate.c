@@ -16,20 +16,26 @@
 #include <xen/sched.h>
 #include <xen/smp.h>
 #include <xen/string.h>
+#include <public/domctl.h>
 #include <public/sysctl.h>
 #include <public/xen.h>
 
 unsigned long lockdown_refusals[LOCKDOWN_REASONS];
 
 /*
- * What the object answered at boot about each domctl without seeing its structure, so that the toolstack's everyday
- * operations need not ask again: the level does not change any more, and a rule for a value refuses where there is none
- * to be seen. Whatever is not known to be free is asked every time.
+ * What the object answered at boot about each domctl, so that the toolstack's everyday operations need not ask again: the
+ * level does not change any more. Where values in the structure count, the object says which tests of them are enough;
+ * whatever does not pass these, and whatever is not known to be free, is asked every time.
  */
 #define ASK            0
 #define FREE           1  /* whatever the target */
 #define FREE_ON_OTHERS 2  /* for a target that is not privileged */
-static uint8_t __ro_after_init domctls[128];
+struct known {
+    const struct lockdown_quick *tests; /* two that have to hold, too; NULL for none */
+    unsigned long answer;
+};
+static struct known __ro_after_init domctls[128];
+static struct lockdown_quick __ro_after_init tests[8][2];
 
 /* What was logged for nobody's domain: keys that somebody pressed on the console. */
 static unsigned long console_logged;
@@ -42,6 +48,12 @@ static bool is_protected(const struct domain *d)
     return is_control_domain(d) || is_hardware_domain(d);
 }
 
+/* Neither Xen's own nor protected, and not the caller. */
+static bool is_other(const struct domain *target)
+{
+    return !is_system_domain(target) && !is_protected(target) && target != current->domain;
+}
+
 static uint8_t relation_to(const struct domain *target)
 {
     if ( !target )
@@ -50,7 +62,12 @@ static uint8_t relation_to(const struct domain *target)
         return LOCKDOWN_TARGET_SPECIAL;
     /* What a guest does to itself is between Xen and the guest. */
     if ( !is_protected(target) )
-        return target == current->domain ? LOCKDOWN_TARGET_NONE : LOCKDOWN_TARGET_OTHER;
+    {
+        if ( target == current->domain )
+            return LOCKDOWN_TARGET_NONE;
+
+        return domain_vcpu(target, 0) ? LOCKDOWN_TARGET_OTHER : LOCKDOWN_TARGET_BARE;
+    }
 
     return target == current->domain ? LOCKDOWN_TARGET_OWN : LOCKDOWN_TARGET_PRIVILEGED;
 }
@@ -91,8 +108,8 @@ static const char *caller(char *text, size_t size, const struct domain *d)
     return text;
 }
 
-static noinline int ask(unsigned int hypercall, unsigned int operation, unsigned int selector,
-                        const struct domain *target, const void *arg, size_t size)
+int lockdown_gate_locked(unsigned int hypercall, unsigned int operation, unsigned int selector,
+                         const struct domain *target, const void *arg, size_t size)
 {
     struct domain *d = current->domain;
     uint32_t answer = lockdown_rs_gate(lockdown_level(), hypercall, operation, selector, relation_to(target), arg,
@@ -111,18 +128,28 @@ static noinline int ask(unsigned int hypercall, unsigned int operation, unsigned
     return -EPERM;
 }
 
-int lockdown_gate_locked(unsigned int hypercall, unsigned int operation, unsigned int selector,
-                         const struct domain *target, const void *arg, size_t size)
+/* The eight bytes lie within the structure: see learn(). */
+static bool passes(const struct lockdown_quick *test, const struct xen_domctl *op)
 {
-    if ( likely(hypercall == __HYPERVISOR_domctl) && likely(operation < ARRAY_SIZE(domctls)) )
-    {
-        uint8_t known = domctls[array_index_nospec(operation, ARRAY_SIZE(domctls))];
+    uint64_t value;
 
-        if ( known == FREE || (known == FREE_ON_OTHERS && relation_to(target) == LOCKDOWN_TARGET_OTHER) )
+    memcpy(&value, (const char *)op + test->offset, sizeof(value));
+
+    return (value & test->mask) - test->low <= test->span;
+}
+
+long lockdown_domctl_locked(const struct xen_domctl *op, const struct domain *target)
+{
+    if ( likely(op->cmd < ARRAY_SIZE(domctls)) )
+    {
+        const struct known *known = &domctls[array_index_nospec(op->cmd, ARRAY_SIZE(domctls))];
+
+        if ( (known->answer == FREE || (known->answer == FREE_ON_OTHERS && target && is_other(target))) &&
+             (likely(!known->tests) || (passes(&known->tests[0], op) && passes(&known->tests[1], op))) )
             return 0;
     }
 
-    return ask(hypercall, operation, selector, target, arg, size);
+    return lockdown_gate_locked(__HYPERVISOR_domctl, op->cmd, 0, target, op, sizeof(*op));
 }
 
 /*
@@ -262,24 +289,58 @@ int lockdown_hypfs_value_locked(const struct hypfs_entry *entry, const void *val
 }
 #endif /* CONFIG_HYPFS */
 
-static bool __init refuses(unsigned int operation, uint8_t relation)
+static bool __init refuses(unsigned int operation, uint8_t relation, const struct xen_domctl *arg)
 {
-    return lockdown_rs_gate(lockdown_level(), __HYPERVISOR_domctl, operation, 0, relation, NULL, 0);
+    return lockdown_rs_gate(lockdown_level(), __HYPERVISOR_domctl, operation, 0, relation, arg, arg ? sizeof(*arg) : 0);
+}
+
+/* Finds out what need not be asked again about a domctl. Returns how many of tests[] are in use then. */
+static unsigned int __init learn(unsigned int operation, unsigned int used)
+{
+    struct known *known = &domctls[operation];
+    struct xen_domctl example = {};
+    /* A test without bits holds. */
+    struct lockdown_quick quick[ARRAY_SIZE(tests[0]) + 1] = {};
+    const struct xen_domctl *arg = NULL;
+    unsigned int n;
+    bool others, any;
+
+    /* A structure that passes all tests, so that only the target is left to decide. */
+    for ( n = 0; n < ARRAY_SIZE(quick) && lockdown_rs_quick(__HYPERVISOR_domctl, operation, 0, n, &quick[n]); n++ )
+    {
+        uint64_t value;
+
+        if ( quick[n].offset > sizeof(example) - sizeof(value) )
+            panic("lockdown: the object tests what lies behind a domctl's structure\n");
+        memcpy(&value, (char *)&example + quick[n].offset, sizeof(value));
+        value = (value & ~quick[n].mask) | quick[n].low;
+        memcpy((char *)&example + quick[n].offset, &value, sizeof(value));
+        arg = &example;
+    }
+    if ( n > ARRAY_SIZE(tests[0]) || (n && used == ARRAY_SIZE(tests)) )
+        return used;
+
+    others = refuses(operation, LOCKDOWN_TARGET_OTHER, arg) || refuses(operation, LOCKDOWN_TARGET_BARE, arg) ||
+             refuses(operation, LOCKDOWN_TARGET_NONE, arg);
+    any = others || refuses(operation, LOCKDOWN_TARGET_OWN, arg) ||
+          refuses(operation, LOCKDOWN_TARGET_PRIVILEGED, arg) || refuses(operation, LOCKDOWN_TARGET_SPECIAL, arg);
+
+    known->answer = others ? ASK : any ? FREE_ON_OTHERS : FREE;
+    if ( known->answer == ASK || !n )
+        return used;
+    memcpy(tests[used], quick, sizeof(tests[used]));
+    known->tests = tests[used];
+
+    return used + 1;
 }
 
 /* The object and this file were made for each other, or there is no boot. */
 static int __init cf_check lockdown_gate_init(void)
 {
-    unsigned int operation;
+    unsigned int operation, used = 0;
 
     for ( operation = 0; operation < ARRAY_SIZE(domctls); operation++ )
-    {
-        bool others = refuses(operation, LOCKDOWN_TARGET_OTHER) || refuses(operation, LOCKDOWN_TARGET_NONE);
-        bool any = others || refuses(operation, LOCKDOWN_TARGET_OWN) ||
-                   refuses(operation, LOCKDOWN_TARGET_PRIVILEGED) || refuses(operation, LOCKDOWN_TARGET_SPECIAL);
-
-        domctls[operation] = others ? ASK : any ? FREE_ON_OTHERS : FREE;
-    }
+        used = learn(operation, used);
 
     if ( lockdown_rs_reason(LOCKDOWN_REASONS) )
         panic("lockdown: the object knows more than %u reasons; LOCKDOWN_REASONS in lockdown-gate.h must grow\n",

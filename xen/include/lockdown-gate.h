@@ -13,6 +13,7 @@
 
 struct domain;
 struct hypfs_entry;
+struct xen_domctl;
 
 /* How the target of an operation stands to the protected kernels; the numbers are the object's. */
 #define LOCKDOWN_TARGET_NONE       0  /* there is none yet, or a domain that is not privileged aims at itself */
@@ -20,12 +21,14 @@ struct hypfs_entry;
 #define LOCKDOWN_TARGET_OTHER      2  /* another domain, which is not privileged */
 #define LOCKDOWN_TARGET_PRIVILEGED 3  /* a privileged domain that is not the caller */
 #define LOCKDOWN_TARGET_SPECIAL    4  /* Xen's own: DOMID_IO, DOMID_XEN, DOMID_COW */
+#define LOCKDOWN_TARGET_BARE       5  /* another domain, which is not privileged and has no processors yet */
 
 /* As many reasons as there are counters, and bits in a domain's record of what was logged for it. */
 #define LOCKDOWN_REASONS 64
 
 int lockdown_gate_locked(unsigned int hypercall, unsigned int operation, unsigned int selector,
                          const struct domain *target, const void *arg, size_t size);
+long lockdown_domctl_locked(const struct xen_domctl *op, const struct domain *target);
 int lockdown_hypfs_write_locked(const struct hypfs_entry *entry);
 int lockdown_hypfs_value_locked(const struct hypfs_entry *entry, const void *value, size_t size);
 bool lockdown_key_locked(unsigned char key);
@@ -45,6 +48,12 @@ static inline int lockdown_gate(unsigned int hypercall, unsigned int operation, 
         return 0;
 
     return lockdown_gate_locked(hypercall, operation, selector, target, arg, size);
+}
+
+/* The same for a domctl, of which there are so many that it has a way of its own. */
+static inline long lockdown_gate_domctl(const struct xen_domctl *op, const struct domain *target)
+{
+    return likely(!lockdown_level()) ? 0 : lockdown_domctl_locked(op, target);
 }
 
 /* Whether a node of hypfs may be written at all. */

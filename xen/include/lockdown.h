@@ -53,10 +53,22 @@ uint8_t lockdown_rs_record(uint8_t segment, const char *reason, const char *text
 const char *lockdown_rs_reason(uint32_t reason);
 const char *lockdown_rs_reason_text(uint32_t reason);
 uint32_t lockdown_rs_reason_index(const char *id);
-/* relation: 0 none, 1 own, 2 other, 3 other and privileged, 4 a special id. Returns 0 or the reason's index + 1. */
+/* relation: LOCKDOWN_TARGET_* (lockdown-gate.h). Returns 0 or the reason's index + 1. */
 uint32_t lockdown_rs_gate(uint8_t level, uint32_t hypercall, uint32_t operation, uint32_t selector, uint8_t relation,
                           const void *arg, size_t size);
 const char *lockdown_rs_operation(uint32_t hypercall, uint32_t operation, uint32_t selector);
+/*
+ * A test of eight bytes of a structure: value & mask lies between low and low + span. Where all tests of an operation hold,
+ * no value in the structure is a reason to refuse it. Returns 1, or 0 behind the last. The layout is the object's.
+ */
+struct lockdown_quick {
+    uint64_t mask;
+    uint64_t low;
+    uint64_t span;
+    uint16_t offset;
+};
+uint8_t lockdown_rs_quick(uint32_t hypercall, uint32_t operation, uint32_t selector, uint32_t index,
+                          struct lockdown_quick *test);
 /* Whether unsigned text may say name=value: 0 or the reason's index + 1. */
 uint32_t lockdown_rs_parameter(uint8_t level, const char *name, const char *value);
 

@@ -19,7 +19,7 @@ statement lookup;
   if ( op->interface_version != XEN_DOMCTL_INTERFACE_VERSION )
     return -EACCES;
   lookup
-+ ret = lockdown_gate(__HYPERVISOR_domctl, op->cmd, 0, d, op, sizeof(*op));
++ ret = lockdown_gate_domctl(op, d);
 + if ( ret )
 +     goto domctl_out_unlock_domonly;
   ...>

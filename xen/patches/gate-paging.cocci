@@ -18,7 +18,7 @@ symbol op, d;
   if ( d == NULL )
     return -ESRCH;
 + if ( lockdown_gate(__HYPERVISOR_paging_domctl_cont, 0, 0, d, &op, sizeof(op)) ||
-+      lockdown_gate(__HYPERVISOR_domctl, op.cmd, 0, d, &op, sizeof(op)) )
++      lockdown_gate_domctl(&op, d) )
 + {
 +     rcu_unlock_domain(d);
 +     return -EPERM;

@@ -102,8 +102,9 @@ fn list() -> String {
         let _ = writeln!(out, "{domain:<6} {:<34} {:<8} {}", text.name, text.class, text.reason);
     }
     for text in operations() {
-        let reason =
-            [text.reason, text.self_reason, text.other_reason].into_iter().find(|reason| !reason.is_empty());
+        let reason = [text.reason, text.self_reason, text.other_reason, text.bare_reason]
+            .into_iter()
+            .find(|reason| !reason.is_empty());
         let _ = writeln!(out, "call   {:<34} {:<8} {}", text.name, text.class, reason.unwrap_or_default());
     }
     for reason in catalogue::REASONS {
@@ -140,7 +141,7 @@ fn to_text(subject: &Subject) -> String {
             }
             let calls: Vec<_> = operations()
                 .filter(|text| {
-                    [text.reason, text.self_reason, text.other_reason].contains(&reason.id)
+                    [text.reason, text.self_reason, text.other_reason, text.bare_reason].contains(&reason.id)
                         || text.values.iter().any(|value| value.reason == reason.id)
                 })
                 .map(|text| text.name)
@@ -241,6 +242,13 @@ fn operation_text(out: &mut String, text: &OperationText) {
     let _ = writeln!(out, "  oneself   {own}");
     if !text.other_door.is_empty() {
         let _ = writeln!(out, "  others    refused by the {}: {}", text.other_door, text.other_reason);
+    }
+    if !text.bare_door.is_empty() {
+        let _ = writeln!(
+            out,
+            "  bare      refused by the {} where the target has no processors yet: {}",
+            text.bare_door, text.bare_reason
+        );
     }
     let users = if text.used_by.is_empty() { "nobody".to_owned() } else { text.used_by.join(", ") };
     let _ = writeln!(out, "  used by   {users}");
@@ -357,6 +365,7 @@ fn to_json(subject: &Subject) -> Value {
             "reason": text.reason,
             "self": { "rule": text.self_rule, "door": text.self_door, "reason": text.self_reason },
             "other": { "door": text.other_door, "reason": text.other_reason },
+            "bare": { "door": text.bare_door, "reason": text.bare_reason },
             "special": text.special,
             "xen": text.xen,
             "arch": text.arch,

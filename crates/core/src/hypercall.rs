@@ -61,6 +61,8 @@ impl Relation {
     pub const PRIVILEGED: Self = Self(3);
     /// A number that is reserved and stands for no domain of its own, other than `DOMID_SELF`.
     pub const SPECIAL: Self = Self(4);
+    /// Another domain, which is not privileged and has no processors yet. Only Xen can tell.
+    pub const BARE: Self = Self(5);
 }
 
 /// Who asks.
@@ -143,10 +145,15 @@ pub struct Operation<'t> {
     pub special: Option<Clause>,
     /// Refuses where the target is anything but the caller.
     pub other: Option<Clause>,
+    /// Refuses where the target is another domain that has no processors yet.
+    pub bare: Option<Clause>,
     /// `domctl.createdomain`.
     pub name: &'t CStr,
     /// Refuse by what stands in the structure.
     pub values: &'t [ValueRule<'t>],
+    /// Enough for no value to be refused: where all of these hold, every rule of `values` is kept. Empty where there
+    /// is no such short cut.
+    pub quick: &'t [Quick],
 }
 
 impl Operation<'_> {
@@ -237,7 +244,13 @@ impl Field {
     #[must_use]
     pub fn read(self, structure: &[u8]) -> Option<u64> {
         let start = usize::from(self.offset);
-        let bytes = structure.get(start..)?.get(..usize::from(self.width))?;
+        let bytes = structure.get(start..)?;
+        // Eight at once where there are as many, which is nearly always: it takes a tenth of the instructions.
+        if let (Some(whole), Some(unused)) = (bytes.first_chunk(), 8_u32.checked_sub(u32::from(self.width))) {
+            let kept = u64::MAX.checked_shr(unused.saturating_mul(8)).unwrap_or(0);
+            return Some(u64::from_le_bytes(*whole) & kept & self.mask);
+        }
+        let bytes = bytes.get(..usize::from(self.width))?;
         let value = bytes.iter().rev().fold(0u64, |value, &byte| (value << 8) | u64::from(byte));
         Some(value & self.mask)
     }
@@ -253,6 +266,28 @@ impl ValueRule<'_> {
             .all(|condition| condition.field.read(structure).is_none_or(|value| condition.is.contains(&value)));
         let kept = |value: u64| self.ranges.iter().any(|&(low, high)| low <= value && value <= high);
         !applies || self.field.read(structure).is_some_and(kept)
+    }
+}
+
+/// A test of eight bytes at once, for whoever has to be fast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quick {
+    /// Bytes from the start of the structure; all eight lie in it.
+    pub offset: u16,
+    /// The bits that count.
+    pub mask: u64,
+    /// The least that they may be.
+    pub low: u64,
+    /// How much more they may be.
+    pub span: u64,
+}
+
+impl Quick {
+    /// Whether the structure passes the test; not where it ends before the eight bytes do.
+    #[must_use]
+    pub fn holds(&self, structure: &[u8]) -> bool {
+        let value = Field { offset: self.offset, width: 8, mask: self.mask }.read(structure);
+        value.is_some_and(|value| value.wrapping_sub(self.low) <= self.span)
     }
 }
 
@@ -323,6 +358,7 @@ fn judge(rules: &Rules<'_>, call: &Call<'_>, level: Level, door: Door) -> Answer
         Relation::NONE => (None, None),
         Relation::OTHER => (row.other, None),
         Relation::SPECIAL => (row.special, row.other),
+        Relation::BARE => (row.bare, row.other),
         Relation::PRIVILEGED => (row.own.map(Clause::for_privileged), row.other),
         Relation::OWN => (row.own, None),
         // A number that is none of ours counts as the worst.

@@ -136,6 +136,10 @@ pub struct OperationText {
     pub other_door: &'static str,
     /// Why.
     pub other_reason: &'static str,
+    /// Who refuses it where the target has no processors yet.
+    pub bare_door: &'static str,
+    /// Why.
+    pub bare_reason: &'static str,
     /// Reserved numbers are let through as targets.
     pub special: bool,
     /// The releases of Xen that name it.

@@ -75,6 +75,8 @@ pub struct Operation {
     pub special: bool,
     /// Who refuses it where the target is not the caller, and why.
     pub other_clause: Option<(DoorName, String)>,
+    /// Who refuses it where the target is another domain that has no processors yet, and why.
+    pub bare_clause: Option<(DoorName, String)>,
     /// The releases whose handler was read.
     pub audited: Vec<String>,
     /// Where, as `file:function`.

@@ -17,6 +17,10 @@ struct Hook {
 /// The calls of `lockdown_gate` in a text of the hooks.
 fn hooks(text: &str) -> Vec<Hook> {
     let calls = text.split("lockdown_gate").skip(1).filter_map(|rest| {
+        // A way of its own for every operation of a hypercall.
+        if let Some((hypercall, _)) = rest.strip_prefix('_').and_then(|rest| rest.split_once("(op, d)")) {
+            return Some(Hook { hypercall: hypercall.to_owned(), operation: None });
+        }
         let rest = rest.trim_start_matches("_locked").strip_prefix("(__HYPERVISOR_")?;
         let (hypercall, rest) = rest.split_once(',')?;
         let (operation, _) = rest.split_once(',')?;

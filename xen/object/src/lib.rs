@@ -173,7 +173,8 @@ pub unsafe extern "C" fn lockdown_rs_record(
 /// Asks whether an operation may go on: 0, or the index of the reason and 1.
 ///
 /// `selector` selects within an operation that has one; `relation` is what the domain that the operation names is to
-/// the caller: 0 none named, 1 itself, 2 another, 3 another that is privileged, 4 a reserved number. `arg` is Xen's own
+/// the caller: 0 none named, 1 itself, 2 another, 3 another that is privileged, 4 a reserved number, 5 another without
+/// processors. `arg` is Xen's own
 /// copy of the structure, or null: what depends on a value is refused then. A level that cannot be counts as the highest.
 ///
 /// # Safety
@@ -202,6 +203,41 @@ pub unsafe extern "C" fn lockdown_rs_gate(
         Answer::Admitted => 0,
         Answer::Refused(reason) => refused(reason),
     }
+}
+
+/// A test of eight bytes of a structure, `struct lockdown_quick`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuickTest {
+    /// The bits that count.
+    pub mask: u64,
+    /// The least that they may be.
+    pub low: u64,
+    /// How much more they may be.
+    pub span: u64,
+    /// Bytes from the start of the structure.
+    pub offset: u16,
+}
+
+/// One of the tests which, where all hold, are enough for no value in the structure to be a reason to refuse: 1 with the
+/// test in `place`, 0 behind the last.
+///
+/// # Safety
+/// `place` must be null or a place for one test.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockdown_rs_quick(
+    hypercall: u32,
+    operation: u32,
+    selector: u32,
+    index: u32,
+    place: *mut QuickTest,
+) -> u8 {
+    let row = tables::GATE.find(HypercallNumber(hypercall), OperationNumber(operation), Selector(selector));
+    let test = row.zip(usize::try_from(index).ok()).and_then(|(row, index)| row.quick.get(index));
+    // SAFETY: the caller hands over a place for one test, or nothing.
+    let (Some(test), Some(place)) = (test, unsafe { place.as_mut() }) else { return 0 };
+    *place = QuickTest { mask: test.mask, low: test.low, span: test.span, offset: test.offset };
+    1
 }
 
 /// The name of an operation that the gate knows, a static text; a null pointer for any other.

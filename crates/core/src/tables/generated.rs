@@ -58,6 +58,12 @@ pub static REASONS: &[ReasonInfo] = &[
         text: "sizes a table of Xen that is then written past its end",
     },
     ReasonInfo {
+        id: "bare-domain",
+        level: Level::Integrity,
+        rule: "B3",
+        text: "acts on a domain that has no processors yet, where Xen takes one for granted",
+    },
+    ReasonInfo {
         id: "unsigned-code",
         level: Level::Integrity,
         rule: "B2",
@@ -242,72 +248,74 @@ impl Reason {
     pub const MEMORY_MAP: Self = Self::at(5);
     /// `out-of-bounds`: sizes a table of Xen that is then written past its end.
     pub const OUT_OF_BOUNDS: Self = Self::at(6);
+    /// `bare-domain`: acts on a domain that has no processors yet, where Xen takes one for granted.
+    pub const BARE_DOMAIN: Self = Self::at(7);
     /// `unsigned-code`: lets code run that no signature covers.
-    pub const UNSIGNED_CODE: Self = Self::at(7);
+    pub const UNSIGNED_CODE: Self = Self::at(8);
     /// `dma-protection`: weakens the protection against DMA and forged interrupts.
-    pub const DMA_PROTECTION: Self = Self::at(8);
+    pub const DMA_PROTECTION: Self = Self::at(9);
     /// `hardening`: turns a protection or mitigation off.
-    pub const HARDENING: Self = Self::at(9);
+    pub const HARDENING: Self = Self::at(10);
     /// `access-policy`: removes or replaces the access-control policy.
-    pub const ACCESS_POLICY: Self = Self::at(10);
+    pub const ACCESS_POLICY: Self = Self::at(11);
     /// `unsupported`: opens an interface without security support.
-    pub const UNSUPPORTED: Self = Self::at(11);
+    pub const UNSUPPORTED: Self = Self::at(12);
     /// `dom0-unlisted`: not among the options that unsigned text may give to dom0's kernel.
-    pub const DOM0_UNLISTED: Self = Self::at(12);
+    pub const DOM0_UNLISTED: Self = Self::at(13);
     /// `dom0-code`: changes what dom0's kernel runs or loads before the guard stands.
-    pub const DOM0_CODE: Self = Self::at(13);
+    pub const DOM0_CODE: Self = Self::at(14);
     /// `dom0-lock`: keeps dom0's kernel from being locked.
-    pub const DOM0_LOCK: Self = Self::at(14);
+    pub const DOM0_LOCK: Self = Self::at(15);
     /// `unsigned-file`: takes a file that no signature covers.
-    pub const UNSIGNED_FILE: Self = Self::at(15);
+    pub const UNSIGNED_FILE: Self = Self::at(16);
     /// `signed-selection`: deselects text that was signed.
-    pub const SIGNED_SELECTION: Self = Self::at(16);
+    pub const SIGNED_SELECTION: Self = Self::at(17);
     /// `text-form`: cannot be read as the text that Xen or Linux will see.
-    pub const TEXT_FORM: Self = Self::at(17);
+    pub const TEXT_FORM: Self = Self::at(18);
     /// `unknown-hypercall`: an operation that no rule speaks of.
-    pub const UNKNOWN_HYPERCALL: Self = Self::at(18);
+    pub const UNKNOWN_HYPERCALL: Self = Self::at(19);
     /// `own-target`: aimed at the domain that issues it.
-    pub const OWN_TARGET: Self = Self::at(19);
+    pub const OWN_TARGET: Self = Self::at(20);
     /// `own-memory`: changes the memory of the domain that issues it.
-    pub const OWN_MEMORY: Self = Self::at(20);
+    pub const OWN_MEMORY: Self = Self::at(21);
     /// `privileged-target`: aimed at another privileged domain.
-    pub const PRIVILEGED_TARGET: Self = Self::at(21);
+    pub const PRIVILEGED_TARGET: Self = Self::at(22);
     /// `special-target`: names a reserved number instead of a domain.
-    pub const SPECIAL_TARGET: Self = Self::at(22);
+    pub const SPECIAL_TARGET: Self = Self::at(23);
     /// `kernel-only`: an operation that only a kernel issues, about itself.
-    pub const KERNEL_ONLY: Self = Self::at(23);
+    pub const KERNEL_ONLY: Self = Self::at(24);
     /// `mediated`: has a device of the kernel for it.
-    pub const MEDIATED: Self = Self::at(24);
+    pub const MEDIATED: Self = Self::at(25);
     /// `bypass`: another way to an operation that has rules.
-    pub const BYPASS: Self = Self::at(25);
+    pub const BYPASS: Self = Self::at(26);
     /// `unsized-buffer`: lets Xen write as much as it likes behind an address.
-    pub const UNSIZED_BUFFER: Self = Self::at(26);
+    pub const UNSIZED_BUFFER: Self = Self::at(27);
     /// `livepatch`: changes the code of Xen while it runs.
-    pub const LIVEPATCH: Self = Self::at(27);
+    pub const LIVEPATCH: Self = Self::at(28);
     /// `kexec`: hands Xen an image to jump to.
-    pub const KEXEC: Self = Self::at(28);
+    pub const KEXEC: Self = Self::at(29);
     /// `microcode`: loads microcode without comparing its version.
-    pub const MICROCODE: Self = Self::at(29);
+    pub const MICROCODE: Self = Self::at(30);
     /// `debug-keys`: presses a debug key.
-    pub const DEBUG_KEYS: Self = Self::at(30);
+    pub const DEBUG_KEYS: Self = Self::at(31);
     /// `debugger`: a debugger's way into a domain.
-    pub const DEBUGGER: Self = Self::at(31);
+    pub const DEBUGGER: Self = Self::at(32);
     /// `machine-check`: injects a machine check or writes its registers.
-    pub const MACHINE_CHECK: Self = Self::at(32);
+    pub const MACHINE_CHECK: Self = Self::at(33);
     /// `memory-type`: changes the type of memory in the processor's range registers.
-    pub const MEMORY_TYPE: Self = Self::at(33);
+    pub const MEMORY_TYPE: Self = Self::at(34);
     /// `runtime-parameter`: changes a parameter of Xen while it runs.
-    pub const RUNTIME_PARAMETER: Self = Self::at(34);
+    pub const RUNTIME_PARAMETER: Self = Self::at(35);
     /// `device-tree`: changes the devices that Xen knows of.
-    pub const DEVICE_TREE: Self = Self::at(35);
+    pub const DEVICE_TREE: Self = Self::at(36);
     /// `passthrough`: gives a domain a device, its memory, its ports or its interrupts.
-    pub const PASSTHROUGH: Self = Self::at(36);
+    pub const PASSTHROUGH: Self = Self::at(37);
     /// `memory-read`: lets memory be read.
-    pub const MEMORY_READ: Self = Self::at(37);
+    pub const MEMORY_READ: Self = Self::at(38);
     /// `log-read`: reads Xen's log.
-    pub const LOG_READ: Self = Self::at(38);
+    pub const LOG_READ: Self = Self::at(39);
     /// `trace-read`: reads traces, profiles or counters of Xen.
-    pub const TRACE_READ: Self = Self::at(39);
+    pub const TRACE_READ: Self = Self::at(40);
 }
 
 /// The rules.

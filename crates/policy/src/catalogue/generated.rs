@@ -5428,6 +5428,13 @@ pub static REASONS: &[ReasonText] = &[
         explain: "Xen does not hold the number against what it indexes the table with later; text could so choose a size that lets Xen overwrite its own memory.",
     },
     ReasonText {
+        id: "bare-domain",
+        level: "integrity",
+        rule: "B3",
+        text: "acts on a domain that has no processors yet, where Xen takes one for granted",
+        explain: "Xen follows a pointer of processor 0 without asking whether there is one. Under a paravirtual dom0 without SMAP the caller chooses what it finds at address 0. Give the domain its processors first.",
+    },
+    ReasonText {
         id: "unsigned-code",
         level: "integrity",
         rule: "B2",

@@ -222,9 +222,16 @@ impl Reader<'_> {
                 false
             }
         };
-        let other_clause = self.other_clause(raw.other_door.as_deref(), raw.other_reason);
-        if other_clause.is_some() && matches!(own, SelfRule::None | SelfRule::Implicit) {
-            self.complain("`other-door` speaks of a target, and there is none");
+        let other_clause = self.target_clause("other", raw.other_door.as_deref(), raw.other_reason);
+        let bare_clause = self.target_clause("bare", raw.bare_door.as_deref(), raw.bare_reason);
+        for (key, clause) in [("other", &other_clause), ("bare", &bare_clause)] {
+            if clause.is_some() && matches!(own, SelfRule::None | SelfRule::Implicit) {
+                self.complain(format!("`{key}-door` speaks of a target, and there is none"));
+            }
+        }
+        // The guard does not know what processors a domain has.
+        if bare_clause.as_ref().is_some_and(|(door, _)| *door == DoorName::Guard) {
+            self.complain("`bare-door` is gate");
         }
         let structure = match raw.structure {
             Some(name) => self.structure(Some(name), raw.size),
@@ -293,6 +300,7 @@ impl Reader<'_> {
             own_clause,
             special,
             other_clause,
+            bare_clause,
             audited: raw.audited,
             source: raw.source,
             used_by: raw.used_by,
@@ -403,17 +411,22 @@ impl Reader<'_> {
         }
     }
 
-    fn other_clause(&mut self, door: Option<&str>, reason: Option<String>) -> Option<(DoorName, String)> {
+    fn target_clause(
+        &mut self,
+        key: &str,
+        door: Option<&str>,
+        reason: Option<String>,
+    ) -> Option<(DoorName, String)> {
         let (door, reason) = match (door, reason) {
             (Some(door), Some(reason)) => (self.door(door), reason),
             (None, None) => return None,
             _ => {
-                self.complain("`other-door` and `other-reason` come together");
+                self.complain(format!("`{key}-door` and `{key}-reason` come together"));
                 return None;
             }
         };
         if door == DoorName::None {
-            self.complain("`other-door` is gate or guard");
+            self.complain(format!("`{key}-door` is gate or guard"));
         }
         self.reason(&reason);
         Some((door, reason))

@@ -4,12 +4,12 @@ use std::ffi::CString;
 
 use lockdown_core::Reason;
 use lockdown_core::hypercall::{
-    Clause, Condition as CoreCondition, Door, Family, Field as CoreField, Operation as Row, OperationClass,
+    Clause, Condition as CoreCondition, Door, Family, Field as CoreField, Operation as Row, OperationClass, Quick,
     Relation, Rules, ValueRule,
 };
 
 use super::layout::{Condition, Field};
-use super::{DoorName, Hypercall, Operation, OperationClassName, SelfRule};
+use super::{DoorName, Hypercall, Operation, OperationClassName, SelfRule, ValueEntry};
 use crate::compile::{Words, keep};
 use crate::model::Policy;
 
@@ -57,6 +57,7 @@ fn can_refuse(row: &Row<'_>) -> bool {
         || row.own.is_some()
         || row.special.is_some()
         || row.other.is_some()
+        || row.bare.is_some()
         || !row.values.is_empty()
 }
 
@@ -89,9 +90,54 @@ fn row(operation: &Operation, words: &Words, gate_only: bool) -> Row<'static> {
         own: operation.own_clause.as_ref().and_then(|(door, reason)| clause(*door, reason)),
         special: special.and_then(|(door, reason)| clause(door, reason)),
         other: operation.other_clause.as_ref().and_then(|(door, reason)| clause(*door, reason)),
+        bare: operation.bare_clause.as_ref().and_then(|(door, reason)| clause(*door, reason)),
         name: name(&operation.name),
+        quick: keep(quick(operation, gate_only)),
         values: keep(values.collect()),
     }
+}
+
+/// Tests of eight bytes that are enough for every rule of `values` to be kept; none where there are no such tests.
+fn quick(operation: &Operation, gate_only: bool) -> Vec<Quick> {
+    let values = operation.values.iter().filter(|value| !gate_only || value.door == DoorName::Gate);
+    let tests: Option<Vec<Quick>> = values.map(|value| one_quick(operation, value)).collect();
+    let mut merged: Vec<Quick> = Vec::new();
+    for test in tests.unwrap_or_default() {
+        // Bits that have to be clear are asked for together where eight bytes hold them.
+        let wider = merged.iter_mut().find_map(|one| Some((clear_from(*one, test)?, one)));
+        match wider {
+            Some((both, one)) => *one = both,
+            None => merged.push(test),
+        }
+    }
+    merged
+}
+
+/// One test for two, of which both only want bits to be clear and the second begins in the eight bytes of the first.
+fn clear_from(first: Quick, second: Quick) -> Option<Quick> {
+    let shift = u32::from(second.offset.checked_sub(first.offset)?).checked_mul(8)?;
+    let moved = second.mask.checked_shl(shift)?;
+    let is_whole = moved.checked_shr(shift) == Some(second.mask);
+    let is_clear = |one: Quick| one.low == 0 && one.span == 0;
+    (is_whole && is_clear(first) && is_clear(second)).then_some(Quick { mask: first.mask | moved, ..first })
+}
+
+/// The first range that a value may be in, without regard to where the rule applies: policy names first what a toolstack
+/// does every day.
+fn one_quick(operation: &Operation, value: &ValueEntry) -> Option<Quick> {
+    let (_, size) = operation.structure.as_ref()?;
+    let fits = value.field.offset.checked_add(8).is_some_and(|end| end <= *size);
+    let bits = u64::MAX.checked_shr(64 - u32::from(value.field.width) * 8)?;
+    let mask = bits & value.field.mask.unwrap_or(u64::MAX);
+    let (low, high) = *value.ranges.first()?;
+    let offset = u16::try_from(value.field.offset).ok()?;
+    // From zero up to all ones below a bit: the bits above are clear.
+    let (mask, span) = if low == 0 && high & high.wrapping_add(1) == 0 && value.field.mask.is_none() {
+        (mask & !high, 0)
+    } else {
+        (mask, high.saturating_sub(low))
+    };
+    fits.then_some(Quick { offset, mask, low, span })
 }
 
 /// For each relation, whether anything in the row can refuse; numbers that are no relation are always looked at.
@@ -103,6 +149,7 @@ fn concerns(row: &Row<'_>) -> u8 {
         (Relation::OTHER, row.other.is_some()),
         (Relation::PRIVILEGED, row.own.is_some() || row.other.is_some()),
         (Relation::SPECIAL, row.special.is_some() || row.other.is_some()),
+        (Relation::BARE, row.bare.is_some() || row.other.is_some()),
     ];
     let unknown = !0 << relations.len();
     relations.iter().filter(|(_, refuses)| whole || *refuses).fold(unknown, |bits, (one, _)| bits | 1 << one.0)

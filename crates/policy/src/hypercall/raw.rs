@@ -50,6 +50,8 @@ pub(super) struct RawOperation {
     pub(super) special: Option<String>,
     pub(super) other_door: Option<String>,
     pub(super) other_reason: Option<String>,
+    pub(super) bare_door: Option<String>,
+    pub(super) bare_reason: Option<String>,
     pub(super) audited: Vec<String>,
     #[serde(default)]
     pub(super) source: Vec<String>,

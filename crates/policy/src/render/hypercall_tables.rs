@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use lockdown_core::hypercall::{Clause, Door, Field, Operation as Row, OperationClass, Rules};
+use lockdown_core::hypercall::{Clause, Door, Field, Operation as Row, OperationClass, Quick, Rules};
 
 use super::hypercalls::{count, register_line, when};
 use super::rust::{HEADER, constant_name};
@@ -13,7 +13,7 @@ use crate::model::Policy;
 pub(super) fn tables(policy: &Policy) -> String {
     let mut out = String::from(HEADER);
     out.push_str("// Which of these a table needs depends on the rules.\n#[allow(unused_imports)]\n");
-    out.push_str("use crate::Reason;\n#[allow(unused_imports)]\nuse crate::hypercall::{\n    Clause, Condition, Door, Family, Field, Operation, OperationClass, Rules, ValueRule,\n};\n\n");
+    out.push_str("use crate::Reason;\n#[allow(unused_imports)]\nuse crate::hypercall::{\n    Clause, Condition, Door, Family, Field, Operation, OperationClass, Quick, Rules, ValueRule,\n};\n\n");
     let tables = [
         (true, "GATE", "What the gate can refuse, and nothing else: what Xen links."),
         (false, "HYPERCALLS", "The rules for every hypercall."),
@@ -67,15 +67,22 @@ fn row(out: &mut String, policy: &Policy, row: &Row<'_>) {
     };
     let _ = writeln!(
         out,
-        "Operation {{ number: {number}, selector: {selector}, class: {}, always: {}, own: {}, special: {}, other: {}, name: c{:?}, values: &[{}] }},",
+        "Operation {{ number: {number}, selector: {selector}, class: {}, always: {}, own: {}, special: {}, other: {}, bare: {}, name: c{:?}, values: &[{}], quick: &[{}] }},",
         class(row.class),
         optional(row.always),
         optional(row.own),
         optional(row.special),
         optional(row.other),
+        optional(row.bare),
         row.name.to_string_lossy(),
         values.collect::<Vec<_>>().join(", "),
+        row.quick.iter().map(quick).collect::<Vec<_>>().join(", "),
     );
+}
+
+fn quick(test: &Quick) -> String {
+    let Quick { offset, mask, low, span } = test;
+    format!("Quick {{ offset: {offset}, mask: {mask:#x}, low: {low:#x}, span: {span:#x} }}")
 }
 
 fn clause(policy: &Policy, clause: Clause) -> String {
@@ -130,6 +137,8 @@ fn operation_text(out: &mut String, operation: &Operation) {
         operation.own_clause.as_ref().map_or(("", ""), |(door, reason)| (door.name(), reason.as_str()));
     let (other_door, other_reason) =
         operation.other_clause.as_ref().map_or(("", ""), |(door, reason)| (door.name(), reason.as_str()));
+    let (bare_door, bare_reason) =
+        operation.bare_clause.as_ref().map_or(("", ""), |(door, reason)| (door.name(), reason.as_str()));
     let values = operation.values.iter().map(|value| {
         format!(
             "OperationValueText {{ path: {:?}, allows: {:?}, door: {:?}, reason: {:?}, why: {:?} }}",
@@ -144,7 +153,7 @@ fn operation_text(out: &mut String, operation: &Operation) {
     let _ = writeln!(
         out,
         "OperationText {{ name: {:?}, number: {:?}, selector: {:?}, class: {:?}, door: {:?}, reason: {:?}, \
-         self_rule: {:?}, self_door: {self_door:?}, self_reason: {self_reason:?}, other_door: {other_door:?}, other_reason: {other_reason:?}, special: {}, xen: &{:?}, arch: &{:?}, \
+         self_rule: {:?}, self_door: {self_door:?}, self_reason: {self_reason:?}, other_door: {other_door:?}, other_reason: {other_reason:?}, bare_door: {bare_door:?}, bare_reason: {bare_reason:?}, special: {}, xen: &{:?}, arch: &{:?}, \
          audited: &{:?}, source: &{:?}, used_by: &{:?}, sessions: &{:?}, mechanism: {:?}, note: {:?}, head: {:?}, \
          layout: &{:?}, values: &[{values}] }},",
         operation.name,

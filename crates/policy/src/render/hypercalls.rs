@@ -100,6 +100,12 @@ fn entry(out: &mut String, operation: &Operation) {
     facts.extend(
         operation.other_clause.as_ref().map(|(door, reason)| format!("others: {}", answer(*door, Some(reason)))),
     );
+    facts.extend(
+        operation
+            .bare_clause
+            .as_ref()
+            .map(|(door, reason)| format!("without processors: {}", answer(*door, Some(reason)))),
+    );
     facts.push(match operation.used_by.as_slice() {
         [] => "used by nobody".to_owned(),
         users => format!("used by {}", users.join(", ")),
