@@ -9,6 +9,7 @@
 #include <xen/errno.h>
 #include <xen/init.h>
 #include <xen/lib.h>
+#include <xen/lockdown-reasons.h>
 #include <xen/lockdown.h>
 #include <xen/param.h>
 #include <xen/version.h>
@@ -176,7 +177,8 @@ void __init lockdown_report(void)
         return;
     /* Nobody is left who could verify what a boot loader put into memory. */
     if ( lockdown_efi.secure_boot )
-        panic("lockdown: refused the boot loader's modules: unsigned-file: boot a signed unified image instead\n");
+        panic("lockdown: refused the boot loader's modules: " LOCKDOWN_REASON_UNSIGNED_FILE
+              ": boot a signed unified image instead\n");
     printk(XENLOG_WARNING "lockdown: Xen cannot verify dom0's kernel and ramdisk, which the boot loader read\n");
 }
 

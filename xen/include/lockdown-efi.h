@@ -8,6 +8,7 @@
 #ifndef XEN_LOCKDOWN_EFI_H
 #define XEN_LOCKDOWN_EFI_H
 
+#include <xen/lockdown-reasons.h>
 #include <xen/lockdown.h>
 
 #ifdef CONFIG_LOCKDOWN
@@ -85,7 +86,7 @@ static void __init lockdown_efi_config(const EFI_LOADED_IMAGE *image)
     if ( lockdown_trusted_locks(LOCKDOWN_BUILTIN, CONFIG_CMDLINE) )
         lockdown_efi.locked = true;
     if ( lockdown_efi.locked && section && !own )
-        blexit(L"lockdown: refused a configuration other than the image's own: signed-selection");
+        blexit(L"lockdown: refused a configuration other than the image's own: " LOCKDOWN_REASON_SIGNED_SELECTION);
     lockdown_efi.config_signed = own;
 }
 
@@ -115,21 +116,21 @@ static CHAR16 *__init lockdown_efi_arguments(CHAR16 *section, const CHAR16 *file
         return section;
     if ( map_bs )
     {
-        PrintStr(L"lockdown: ignored -mapbs: hardening\r\n");
-        lockdown_efi_refused("hardening", "-mapbs");
+        PrintStr(L"lockdown: ignored -mapbs: " LOCKDOWN_REASON_HARDENING "\r\n");
+        lockdown_efi_refused(LOCKDOWN_REASON_HARDENING, "-mapbs");
         map_bs = false;
     }
     if ( !lockdown_efi.config_signed )
         return section;
     if ( file )
     {
-        PrintStr(L"lockdown: ignored -cfg: signed-selection\r\n");
-        lockdown_efi_ignore("signed-selection", "-cfg=", file);
+        PrintStr(L"lockdown: ignored -cfg: " LOCKDOWN_REASON_SIGNED_SELECTION "\r\n");
+        lockdown_efi_ignore(LOCKDOWN_REASON_SIGNED_SELECTION, "-cfg=", file);
     }
     if ( section )
     {
-        PrintStr(L"lockdown: ignored the name of a section: signed-selection\r\n");
-        lockdown_efi_ignore("signed-selection", "", section);
+        PrintStr(L"lockdown: ignored the name of a section: " LOCKDOWN_REASON_SIGNED_SELECTION "\r\n");
+        lockdown_efi_ignore(LOCKDOWN_REASON_SIGNED_SELECTION, "", section);
     }
     return NULL;
 }
@@ -151,8 +152,8 @@ static void __init lockdown_efi_file(const CHAR16 *name, const struct file *file
         return;
     PrintStr(L"lockdown: refused the file ");
     PrintStr(name);
-    blexit(file == &cfg ? L": signed-selection: the signed configuration chains to it"
-                        : L": unsigned-file: embed it in the signed image");
+    blexit(file == &cfg ? L": " LOCKDOWN_REASON_SIGNED_SELECTION ": the signed configuration chains to it"
+                        : L": " LOCKDOWN_REASON_UNSIGNED_FILE ": embed it in the signed image");
 }
 
 /* The command line is about to be joined. Returns the boot entry's text. */
@@ -166,8 +167,8 @@ static CHAR16 *__init lockdown_efi_options(CHAR16 *options, const char *config)
         /* Xen's conversion would stop here and leave both halves of what it did. */
         if ( *ptr > 0x7f )
         {
-            PrintStr(L"lockdown: ignored the boot entry's options, which are not ASCII: text-form\r\n");
-            lockdown_efi_ignore("text-form", "", options);
+            PrintStr(L"lockdown: ignored the boot entry's options, which are not ASCII: " LOCKDOWN_REASON_TEXT_FORM "\r\n");
+            lockdown_efi_ignore(LOCKDOWN_REASON_TEXT_FORM, "", options);
             return NULL;
         }
     }
@@ -183,7 +184,8 @@ static void __init lockdown_efi_kernel(void)
     if ( !lockdown_efi.locked || !lockdown_efi.kernel_on_disk )
         return;
     if ( EFI_ERROR(efi_bs->LocateProtocol(&shim_lock_guid, NULL, &shim_lock)) )
-        blexit(L"lockdown: refused dom0's kernel: unsigned-file: embed it in the signed image, or boot through shim");
+        blexit(L"lockdown: refused dom0's kernel: " LOCKDOWN_REASON_UNSIGNED_FILE
+               ": embed it in the signed image, or boot through shim");
 }
 
 #else /* !CONFIG_LOCKDOWN */

@@ -231,27 +231,9 @@ pub(crate) struct Guest<'a> {
 impl<'a> Guest<'a> {
     /// Creates the domain and gives it `frames`.
     pub(crate) fn create(privcmd: &'a Privcmd, frames: &[u64]) -> Result<Self> {
-        const CREATEDOMAIN: u32 = 1;
         const MAX_MEM: u32 = 11;
-        let request = CreateDomain {
-            ssidref: 0,
-            handle: *b"xen-lockdown-lab",
-            flags: 0,
-            iommu: 0,
-            vcpus: 1,
-            event_channels: 1023,
-            grant_frames: 4,
-            maptrack_frames: 4,
-            grant: 1,
-            altp2m: 0,
-            vmtrace: 0,
-            cpupool: 0,
-            emulation: 0,
-            misc: 0,
-        };
-        let (id, _) = privcmd.domctl_whole(CREATEDOMAIN, 0, &request).context("domctl createdomain")?;
-        let guest = Self { privcmd, id };
-        privcmd.domctl(MAX_MEM, id, &4096_u64).context("domctl max_mem")?;
+        let guest = made_with(privcmd, 4)?;
+        privcmd.domctl(MAX_MEM, guest.id, &4096_u64).context("domctl max_mem")?;
         if !frames.is_empty() {
             let done = guest.populate(frames)?;
             if usize::try_from(done) != Ok(frames.len()) {
@@ -288,6 +270,29 @@ impl<'a> Guest<'a> {
         }
         Ok((frame, mapping))
     }
+}
+
+/// A domain of one processor that it does not have yet, with room for so many grant frames.
+pub(crate) fn made_with(privcmd: &Privcmd, grant_frames: i32) -> Result<Guest<'_>> {
+    const CREATEDOMAIN: u32 = 1;
+    let request = CreateDomain {
+        ssidref: 0,
+        handle: *b"xen-lockdown-lab",
+        flags: 0,
+        iommu: 0,
+        vcpus: 1,
+        event_channels: 1023,
+        grant_frames,
+        maptrack_frames: 4,
+        grant: 1,
+        altp2m: 0,
+        vmtrace: 0,
+        cpupool: 0,
+        emulation: 0,
+        misc: 0,
+    };
+    let (id, _) = privcmd.domctl_whole(CREATEDOMAIN, 0, &request).context("domctl createdomain")?;
+    Ok(Guest { privcmd, id })
 }
 
 impl Drop for Guest<'_> {

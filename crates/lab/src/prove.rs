@@ -38,7 +38,7 @@ const SILENCE: Duration = Duration::from_secs(60);
 pub struct Options {
     /// Only these; nothing: all.
     pub only: Vec<String>,
-    /// Only these columns, `stock`, `stock-pv`, `stock-pvh`, `locked-xen` and so on; nothing: `stock`.
+    /// Only these columns, `stock`, `stock-pv`, `stock-pvh`, `locked-xen` and so on; nothing: all.
     pub columns: Vec<String>,
     /// A folder with further attacks.
     pub extra_attacks: Option<PathBuf>,
@@ -51,9 +51,6 @@ pub struct Options {
 /// The names of all columns.
 pub const COLUMNS: &[(&str, Dom0)] =
     &[("stock", Dom0::Pv), ("stock", Dom0::Pvh), ("locked-xen", Dom0::Pv), ("locked-xen", Dom0::Pvh)];
-
-/// The columns that run where none is named. `locked-xen` joins them once two whole runs agree with what is declared for it.
-const FINISHED: &str = "stock";
 
 /// What is declared for a column.
 ///
@@ -153,8 +150,8 @@ fn chosen(names: &[String]) -> Result<Vec<(&'static str, Dom0)>> {
             COLUMNS.iter().map(|(name, dom0)| format!("{name}-{}", dom0.name())).collect::<Vec<_>>().join(", ")
         );
     }
-    let asked = if names.is_empty() { &[FINISHED.to_owned()] } else { names };
-    let wanted = |column: &&(&'static str, Dom0)| asked.iter().any(|name| matches(name, column));
+    let wanted =
+        |column: &&(&'static str, Dom0)| names.is_empty() || names.iter().any(|name| matches(name, column));
     Ok(COLUMNS.iter().filter(wanted).copied().collect())
 }
 
@@ -519,7 +516,7 @@ mod tests {
 
     #[test]
     fn columns_are_chosen_by_name() {
-        assert_eq!(chosen(&[]).unwrap().len(), 2);
+        assert_eq!(chosen(&[]).unwrap().len(), COLUMNS.len());
         assert_eq!(chosen(&["stock".into(), "locked-xen".into()]).unwrap().len(), 4);
         assert_eq!(chosen(&["stock".into()]).unwrap().len(), 2);
         assert_eq!(chosen(&["stock-pvh".into()]).unwrap(), [("stock", Dom0::Pvh)]);

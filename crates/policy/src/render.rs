@@ -1,6 +1,7 @@
 //! Writes what is generated from the policy: the tables of `lockdown-core`, the catalogue of this crate, and the
 //! reference documentation.
 
+mod c_header;
 mod documents;
 mod hypercall_tables;
 mod hypercalls;
@@ -31,6 +32,7 @@ pub fn all(policy: &Policy) -> Result<Vec<Generated>, Problems> {
         file("crates/policy/src/catalogue/generated.rs", rust::catalogue(policy, &compiled)),
         file("crates/core/src/tables/hypercalls.rs", hypercall_tables::tables(policy)),
         file("crates/policy/src/catalogue/hypercalls.rs", hypercall_tables::catalogue(policy)),
+        file("xen/include/lockdown-reasons.h", c_header::reasons(policy)),
         file("docs/reference/options.md", documents::options(policy)),
         file("docs/reference/dom0-options.md", documents::dom0_options(policy)),
         file("docs/reference/hypercalls.md", hypercalls::hypercalls(policy)),

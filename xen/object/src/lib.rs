@@ -44,18 +44,8 @@ pub unsafe extern "C" fn lockdown_rs_filter_xen(
     size: usize,
     records: *mut Records,
 ) -> u8 {
-    // SAFETY: the caller hands over one whole record buffer, which only this call uses.
-    let records = unsafe { records.as_mut() };
-    // SAFETY: the caller hands over `size` bytes of text, which only this call uses.
-    let text = unsafe { bytes_mut(text, size) };
-    let (Some(level), Some(from), Some(text), Some(records)) =
-        (level_of(level), segment_of(segment), text, records)
-    else {
-        return IMPOSSIBLE;
-    };
-    let mut lockdown = Lockdown::new(&tables::TABLE, version_of(version), level);
-    lockdown.filter_xen(from, text, &mut |token| record(records, segment, Target::Xen, token));
-    number_of(lockdown.level())
+    // SAFETY: what the caller promises is what `filter` wants.
+    unsafe { filter(Target::Xen, level, segment, version, text, size, records) }.map_or(IMPOSSIBLE, number_of)
 }
 
 /// The same for a piece of dom0's text, which cannot lock. Returns 0, or 0xff if an argument cannot be.
@@ -71,18 +61,8 @@ pub unsafe extern "C" fn lockdown_rs_filter_dom0(
     size: usize,
     records: *mut Records,
 ) -> u8 {
-    // SAFETY: the caller hands over one whole record buffer, which only this call uses.
-    let records = unsafe { records.as_mut() };
-    // SAFETY: the caller hands over `size` bytes of text, which only this call uses.
-    let text = unsafe { bytes_mut(text, size) };
-    let (Some(level), Some(from), Some(text), Some(records)) =
-        (level_of(level), segment_of(segment), text, records)
-    else {
-        return IMPOSSIBLE;
-    };
-    let lockdown = Lockdown::new(&tables::TABLE, version_of(version), level);
-    lockdown.filter_dom0(from, text, &mut |token| record(records, segment, Target::Dom0, token));
-    0
+    // SAFETY: what the caller promises is what `filter` wants.
+    unsafe { filter(Target::Dom0, level, segment, version, text, size, records) }.map_or(IMPOSSIBLE, |_| 0)
 }
 
 /// The level that a text would lead to, without changing it.
@@ -313,6 +293,33 @@ pub unsafe extern "C" fn lockdown_rs_reason_index(id: *const c_char) -> u32 {
     // SAFETY: the caller hands over a text that ends in a zero byte.
     let id = unsafe { CStr::from_ptr(id) };
     names::reason_index(id).unwrap_or(u32::MAX)
+}
+
+/// Judges a text for `target` in place. The level after it; nothing if an argument cannot be.
+///
+/// # Safety
+/// `text` must be `size` bytes that nobody else uses during the call, and `records` one record buffer, likewise.
+unsafe fn filter(
+    target: Target,
+    level: u8,
+    segment: u8,
+    version: u32,
+    text: *mut c_char,
+    size: usize,
+    records: *mut Records,
+) -> Option<Option<Level>> {
+    // SAFETY: the caller hands over one whole record buffer, which only this call uses.
+    let records = unsafe { records.as_mut() }?;
+    // SAFETY: the caller hands over `size` bytes of text, which only this call uses.
+    let text = unsafe { bytes_mut(text, size) }?;
+    let from = segment_of(segment)?;
+    let mut lockdown = Lockdown::new(&tables::TABLE, version_of(version), level_of(level)?);
+    let mut keep = |token: &Token<'_>| record(records, segment, target, token);
+    match target {
+        Target::Xen => lockdown.filter_xen(from, text, &mut keep),
+        Target::Dom0 => lockdown.filter_dom0(from, text, &mut keep),
+    }
+    Some(lockdown.level())
 }
 
 fn add_option(line: &mut [u8], option: &[u8]) -> Option<usize> {

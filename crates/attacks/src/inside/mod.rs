@@ -102,6 +102,7 @@ attacks! {
     hypercall_page_self,
     gdbsx_memory,
     domctl_self,
+    grant_table_size,
     iomem_permission_self,
     livepatch_upload,
     xen_kexec,
