@@ -61,8 +61,8 @@ pub struct Registers {
 
 /// Userspace's memory.
 pub trait Memory {
-    /// Copies from it; `false` if that faults. Called for addresses below [`Caller::user_end`] only, and for no byte
-    /// twice.
+    /// Copies from it; `false` if that faults. Called for addresses below [`Caller::user_end`] only, and for no byte of
+    /// a structure twice. Two structures of one call may overlap.
     fn fetch(&mut self, from: u64, into: &mut [u8]) -> bool;
 
     /// Is told of every buffer that stays where it is, checked already.
@@ -428,7 +428,10 @@ impl<'t, M: Memory + ?Sized> Walk<'_, 't, M> {
             Carrier::Elements(register, number, size) => {
                 let count = self.register(number);
                 // No element is no operation.
-                let bytes = count.checked_mul(u64::from(size)).filter(|&bytes| bytes > 0).ok_or(UNKNOWN)?;
+                let bytes = count.checked_mul(u64::from(size)).ok_or(FOREIGN)?;
+                if count == 0 {
+                    return Err(UNKNOWN);
+                }
                 let at = self.copy(self.register(register), bytes, Holder::Register(register))?;
                 self.stride = usize::from(size);
                 Ok(Structures { at, size: self.stride, count: usize::try_from(count).map_err(|_| UNKNOWN)? })
@@ -441,7 +444,7 @@ impl<'t, M: Memory + ?Sized> Walk<'_, 't, M> {
     /// the others are held against userspace's range.
     fn buffers(&mut self, register: u8, number: u8, size: u16) -> Result<Structures, Why> {
         const DESCRIPTOR: usize = 16;
-        let bytes = self.register(number).checked_mul(DESCRIPTOR as u64).ok_or(UNKNOWN)?;
+        let bytes = self.register(number).checked_mul(DESCRIPTOR as u64).ok_or(FOREIGN)?;
         let at = self.copy(self.register(register), bytes, Holder::Register(register))?;
         let descriptors = self.space.get(at..self.used).unwrap_or_default();
         let mut first = None;
