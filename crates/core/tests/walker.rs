@@ -236,13 +236,13 @@ impl Oracle {
                 }
                 "buffers" => {
                     let count = registers.arguments[register.number("number").unwrap() as usize - 1];
+                    if count == 0 {
+                        wanted.against.insert("unknown-hypercall".into());
+                        return wanted;
+                    }
                     let whole = count.checked_mul(16);
                     if !Self::in_range(value, whole) {
                         wanted.against.insert("kernel-address".into());
-                        return wanted;
-                    }
-                    if count == 0 {
-                        wanted.against.insert("unknown-hypercall".into());
                         return wanted;
                     }
                     wanted.copies.push((value, whole.unwrap()));
@@ -551,7 +551,7 @@ fn compare(built: &mut Built<'_>, oracle: &Oracle, caller: &Caller, space: &mut 
     assert!(wanted.against.is_empty(), "{name}: admitted against {:?}\n{:x?}", wanted.against, built.registers);
     assert!(plan.operation.name.to_str().unwrap() == built.elements.last().unwrap().name);
     // What is copied is what was there, and each copy has who points to it.
-    let copies: Vec<_> = plan.copies().iter().map(|copy| (copy.user, copy.length as u64)).collect();
+    let copies: Vec<_> = plan.copies().map(|copy| (copy.user, copy.length as u64)).collect();
     assert_eq!(copies, wanted.copies, "{name}");
     for copy in plan.copies() {
         let mut there = user.all(copy.user, copy.length as u64);
@@ -560,14 +560,14 @@ fn compare(built: &mut Built<'_>, oracle: &Oracle, caller: &Caller, space: &mut 
                 assert_eq!(built.registers.arguments[usize::from(register)], copy.user, "{name}");
             }
             Holder::Space(at) => {
-                let first = plan.copies()[0];
+                let first = plan.copies().next().unwrap();
                 assert!(!first.written && at >= first.at && at + 8 <= first.at + first.length);
                 assert_eq!(space[at..at + 8], copy.user.to_le_bytes());
                 assert_eq!(space[at + 8..at + 16], (copy.length as u64).to_le_bytes());
             }
         }
-        if plan.copies().len() == 2 && copy.at == 0 {
-            there[8..16].copy_from_slice(&(plan.copies()[1].length as u64).to_le_bytes());
+        if plan.copies().count() == 2 && copy.at == 0 {
+            there[8..16].copy_from_slice(&(plan.copies().last().unwrap().length as u64).to_le_bytes());
         }
         assert_eq!(space[copy.at..copy.at + copy.length], there, "{name}");
     }
@@ -577,7 +577,7 @@ fn compare(built: &mut Built<'_>, oracle: &Oracle, caller: &Caller, space: &mut 
     // What is written back is what Xen may have written, byte for byte, and no pointer.
     let mut back = BTreeSet::new();
     for Back { user: to, at, length } in plan.back() {
-        let copy = plan.copies().iter().find(|copy| (copy.at..copy.at + copy.length).contains(&at)).unwrap();
+        let copy = plan.copies().find(|copy| (copy.at..copy.at + copy.length).contains(&at)).unwrap();
         assert!(copy.written && at + length <= copy.at + copy.length && to - copy.user == (at - copy.at) as u64);
         for offset in 0..length as u64 {
             assert!(back.insert(to + offset), "{name}: written twice");
@@ -881,17 +881,17 @@ mod toolstack {
             call = call.with(AT + 24 * index, 24, &[(0, index & 3, 4), (8, index, 8)]);
         }
         let (plan, ..) = call.admitted();
-        assert_eq!(plan.copies().len(), 1);
-        assert_eq!(plan.copies()[0].length, 24 * 1024);
+        assert_eq!(plan.copies().count(), 1);
+        assert_eq!(plan.copies().next().unwrap().length, 24 * 1024);
     }
 
     #[test]
     fn asks_for_sizes() {
         for operation in [10, 11, 12, 13, 14] {
             let (plan, ..) = Hand::new(17, &[operation, 0]).admitted();
-            assert_eq!(plan.copies().len(), 0, "the null pointer is handed on");
+            assert_eq!(plan.copies().count(), 0, "the null pointer is handed on");
             let (plan, ..) = Hand::new(17, &[operation, AT]).with(AT, 4, &[(0, 20, 4)]).admitted();
-            assert_eq!(plan.copies()[0].length, 24);
+            assert_eq!(plan.copies().next().unwrap().length, 24);
             let back: Vec<_> = plan.back().collect();
             assert_eq!(back, [Back { user: AT, at: 0, length: 24 }]);
         }
@@ -921,7 +921,7 @@ mod toolstack {
         let call = call.with(LIST, 32, &[(0, AT, 8), (8, 40, 8), (16, AT + 0x100, 8), (24, 32, 8)]);
         let (plan, space, user) = call.with(AT, 32, &[(0, 11, 4), (8, 2, 4)]).admitted();
         assert_eq!(plan.operation.name, c"dm_op.modified_memory");
-        let copies: Vec<_> = plan.copies().iter().map(|copy| (copy.user, copy.length, copy.holder)).collect();
+        let copies: Vec<_> = plan.copies().map(|copy| (copy.user, copy.length, copy.holder)).collect();
         assert_eq!(copies, [(LIST, 32, Holder::Register(2)), (AT, 32, Holder::Space(0))]);
         assert_eq!(space[8..16], 32u64.to_le_bytes(), "no more than was copied");
         assert_eq!(user.leaves, [Leaf { user: AT + 0x100, bytes: 32, direction: Direction::InOut }]);
