@@ -42,6 +42,8 @@
 #define LOCKDOWN_REASON_RUNTIME_PARAMETER "runtime-parameter"
 #define LOCKDOWN_REASON_DEVICE_TREE "device-tree"
 #define LOCKDOWN_REASON_PASSTHROUGH "passthrough"
+#define LOCKDOWN_REASON_KERNEL_ADDRESS "kernel-address"
+#define LOCKDOWN_REASON_INTERFACE_VERSION "interface-version"
 #define LOCKDOWN_REASON_MEMORY_READ "memory-read"
 #define LOCKDOWN_REASON_LOG_READ "log-read"
 #define LOCKDOWN_REASON_TRACE_READ "trace-read"

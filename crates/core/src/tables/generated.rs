@@ -223,6 +223,18 @@ pub static REASONS: &[ReasonInfo] = &[
         rule: "B4",
         text: "gives a domain a device, its memory, its ports or its interrupts",
     },
+    ReasonInfo {
+        id: "kernel-address",
+        level: Level::Integrity,
+        rule: "B3",
+        text: "hands Xen an address that is not userspace's",
+    },
+    ReasonInfo {
+        id: "interface-version",
+        level: Level::Integrity,
+        rule: "B9",
+        text: "made for a version of the interface that the rules do not describe",
+    },
     ReasonInfo { id: "memory-read", level: Level::Confidentiality, rule: "B10", text: "lets memory be read" },
     ReasonInfo { id: "log-read", level: Level::Confidentiality, rule: "B10", text: "reads Xen's log" },
     ReasonInfo {
@@ -310,12 +322,16 @@ impl Reason {
     pub const DEVICE_TREE: Self = Self::at(36);
     /// `passthrough`: gives a domain a device, its memory, its ports or its interrupts.
     pub const PASSTHROUGH: Self = Self::at(37);
+    /// `kernel-address`: hands Xen an address that is not userspace's.
+    pub const KERNEL_ADDRESS: Self = Self::at(38);
+    /// `interface-version`: made for a version of the interface that the rules do not describe.
+    pub const INTERFACE_VERSION: Self = Self::at(39);
     /// `memory-read`: lets memory be read.
-    pub const MEMORY_READ: Self = Self::at(38);
+    pub const MEMORY_READ: Self = Self::at(40);
     /// `log-read`: reads Xen's log.
-    pub const LOG_READ: Self = Self::at(39);
+    pub const LOG_READ: Self = Self::at(41);
     /// `trace-read`: reads traces, profiles or counters of Xen.
-    pub const TRACE_READ: Self = Self::at(40);
+    pub const TRACE_READ: Self = Self::at(42);
 }
 
 /// The rules.

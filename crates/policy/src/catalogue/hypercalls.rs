@@ -1218,7 +1218,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure struct xen_memory_reservation, 32 bytes",
+                    "structure struct xen_memory_reservation, 32 bytes, which Xen does not write",
                     "target domain domid at 24, 2 bytes",
                     "pointer extent_start at 0: nr_extents of xen_pfn_t (8 bytes each), out",
                 ],
@@ -1251,7 +1251,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure struct xen_memory_reservation, 32 bytes",
+                    "structure struct xen_memory_reservation, 32 bytes, which Xen does not write",
                     "target domain domid at 24, 2 bytes",
                     "pointer extent_start at 0: nr_extents of xen_pfn_t (8 bytes each), in",
                 ],
@@ -1311,7 +1311,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure struct xen_memory_domain, 2 bytes",
+                    "structure struct xen_memory_domain, 2 bytes, which Xen does not write",
                     "target domain domid at 0, 2 bytes",
                 ],
                 values: &[],
@@ -1343,7 +1343,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure struct xen_memory_domain, 2 bytes",
+                    "structure struct xen_memory_domain, 2 bytes, which Xen does not write",
                     "target domain domid at 0, 2 bytes",
                 ],
                 values: &[],
@@ -1407,7 +1407,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure struct xen_memory_reservation, 32 bytes",
+                    "structure struct xen_memory_reservation, 32 bytes, which Xen does not write",
                     "target domain domid at 24, 2 bytes",
                     "pointer extent_start at 0: nr_extents of xen_pfn_t (8 bytes each), inout",
                 ],
@@ -1440,7 +1440,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure struct xen_add_to_physmap, 24 bytes",
+                    "structure struct xen_add_to_physmap, 24 bytes, which Xen does not write",
                     "target domain domid at 0, 2 bytes",
                 ],
                 values: &[],
@@ -1602,7 +1602,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure struct xen_foreign_memory_map, 24 bytes",
+                    "structure struct xen_foreign_memory_map, 24 bytes, which Xen does not write",
                     "target domain domid at 0, 2 bytes",
                     "pointer map.buffer at 16: map.nr_entries of void (20 bytes each), in",
                 ],
@@ -1635,7 +1635,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure struct xen_memory_domain, 2 bytes",
+                    "structure struct xen_memory_domain, 2 bytes, which Xen does not write",
                     "target domain domid at 0, 2 bytes",
                 ],
                 values: &[],
@@ -1667,7 +1667,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure struct xen_remove_from_physmap, 16 bytes",
+                    "structure struct xen_remove_from_physmap, 16 bytes, which Xen does not write",
                     "target domain domid at 0, 2 bytes",
                 ],
                 values: &[],
@@ -1919,7 +1919,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure struct xen_add_to_physmap_batch, 32 bytes",
+                    "structure struct xen_add_to_physmap_batch, 32 bytes, which Xen does not write",
                     "target domain domid at 0, 2 bytes",
                     "another domain u.foreign_domid at 6, 2 bytes, if space is 4",
                     "pointer idxs at 8: size of xen_ulong_t (8 bytes each), in",
@@ -1955,7 +1955,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure struct xen_memory_reservation, 32 bytes",
+                    "structure struct xen_memory_reservation, 32 bytes, which Xen does not write",
                     "target domain domid at 24, 2 bytes",
                 ],
                 values: &[],
@@ -2119,11 +2119,11 @@ pub static HYPERCALLS: &[HypercallText] = &[
             source: &[],
             used_by: &["kernel", "toolstack"],
             sessions: &[],
-            mechanism: "A list of any hypercalls. Each goes through its own handler, so the gate sees it there; the guard must refuse the list or judge each entry (libxc uses it for resource_op only).",
+            mechanism: "A list of any hypercalls. Each goes through its own handler, so the gate sees it there; the guard refuses a list, and makes the calls of one that userspace hands it one by one, each judged by its own name. libxc on Linux issues every memory_op as a list of one, because the result of an ioctl is too small for its answers, and resource_op in lists.",
             note: "",
             head: "",
             layout: &[
-                "register 1: the address of as many structures as register 2 says",
+                "register 1: the address of as many calls as register 2 says",
                 "register 2: a number of elements",
                 "structure struct multicall_entry, 64 bytes",
             ],
@@ -2560,7 +2560,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure struct xen_build_id, 4 bytes",
+                    "structure struct xen_build_id, 4 bytes; none if the address is null",
                     "followed by buf at 4: len of unsigned char (1 bytes each), out",
                 ],
                 values: &[],
@@ -2592,7 +2592,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure struct xen_build_id, 4 bytes",
+                    "structure struct xen_build_id, 4 bytes; none if the address is null",
                     "followed by buf at 4: len of unsigned char (1 bytes each), out",
                 ],
                 values: &[],
@@ -2624,7 +2624,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure struct xen_build_id, 4 bytes",
+                    "structure struct xen_build_id, 4 bytes; none if the address is null",
                     "followed by buf at 4: len of unsigned char (1 bytes each), out",
                 ],
                 values: &[],
@@ -2656,7 +2656,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure struct xen_build_id, 4 bytes",
+                    "structure struct xen_build_id, 4 bytes; none if the address is null",
                     "followed by buf at 4: len of unsigned char (1 bytes each), out",
                 ],
                 values: &[],
@@ -2688,7 +2688,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure struct xen_build_id, 4 bytes",
+                    "structure struct xen_build_id, 4 bytes; none if the address is null",
                     "followed by buf at 4: len of unsigned char (1 bytes each), out",
                 ],
                 values: &[],
@@ -5582,7 +5582,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure struct sched_remote_shutdown, 8 bytes",
+                    "structure struct sched_remote_shutdown, 8 bytes, which Xen does not write",
                     "target domain domain_id at 0, 2 bytes",
                 ],
                 values: &[],
@@ -5645,7 +5645,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure struct sched_watchdog, 8 bytes",
+                    "structure struct sched_watchdog, 8 bytes, which Xen does not write",
                 ],
                 values: &[],
             },
@@ -6520,7 +6520,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 2: the address of the structure",
                     "structure struct evtchn_alloc_unbound, 8 bytes",
                     "target domain dom at 0, 2 bytes",
-                    "another domain remote_dom at 2, 2 bytes",
+                    "another domain remote_dom at 2, 2 bytes, which may be the caller",
                 ],
                 values: &[],
             },
@@ -6644,7 +6644,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure struct evtchn_reset, 2 bytes",
+                    "structure struct evtchn_reset, 2 bytes, which Xen does not write",
                     "target domain dom at 0, 2 bytes",
                 ],
                 values: &[],
@@ -7654,7 +7654,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure struct xen_hvm_param, 16 bytes",
+                    "structure struct xen_hvm_param, 16 bytes, which Xen does not write",
                     "target domain domid at 0, 2 bytes",
                 ],
                 values: &[],
@@ -13100,7 +13100,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/common/ioreq.c:ioreq_server_dm_op, xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &["qemu"],
-                mechanism: "Makes an emulator's server. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Makes an emulator's server. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
@@ -13134,7 +13134,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/common/ioreq.c:ioreq_server_dm_op, xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &["qemu"],
-                mechanism: "Where its pages are. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Where its pages are. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
@@ -13168,7 +13168,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/common/ioreq.c:ioreq_server_dm_op, xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &["qemu"],
-                mechanism: "Sends a range of ports, memory or a PCI function of the guest to it. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Sends a range of ports, memory or a PCI function of the guest to it. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
@@ -13202,7 +13202,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/common/ioreq.c:ioreq_server_dm_op, xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &["qemu"],
-                mechanism: "Takes such a range back. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Takes such a range back. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
@@ -13236,7 +13236,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/common/ioreq.c:ioreq_server_dm_op, xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &["qemu"],
-                mechanism: "Switches it on or off. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Switches it on or off. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
@@ -13270,7 +13270,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/common/ioreq.c:ioreq_server_dm_op, xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &["qemu"],
-                mechanism: "Ends it. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Ends it. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
@@ -13304,7 +13304,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &["qemu"],
-                mechanism: "Which guest frames were written; the second buffer gets the bitmap. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Which guest frames were written; the second buffer gets the bitmap. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
@@ -13338,7 +13338,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &["qemu"],
-                mechanism: "Level of an emulated interrupt. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Level of an emulated interrupt. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
@@ -13372,7 +13372,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &["qemu"],
-                mechanism: "Level of an emulated interrupt. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Level of an emulated interrupt. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
@@ -13406,7 +13406,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &["qemu"],
-                mechanism: "Route of an emulated interrupt. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Route of an emulated interrupt. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
@@ -13440,7 +13440,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &["qemu"],
-                mechanism: "Marks guest frames as written; the second buffer has the ranges. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Marks guest frames as written; the second buffer has the ranges. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
@@ -13474,7 +13474,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &["qemu"],
-                mechanism: "Type of guest frames (RAM, read-only, emulated). On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Type of guest frames (RAM, read-only, emulated). On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
@@ -13508,7 +13508,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &[],
-                mechanism: "Injects an exception or interrupt into a guest vCPU. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Injects an exception or interrupt into a guest vCPU. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
@@ -13542,7 +13542,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &["qemu"],
-                mechanism: "Injects an MSI into the guest. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Injects an MSI into the guest. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
@@ -13576,7 +13576,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &[],
-                mechanism: "Sends writes to frames of a type to a server. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Sends writes to frames of a type to a server. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
@@ -13610,7 +13610,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &["qemu"],
-                mechanism: "Shuts the guest down. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Shuts the guest down. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
@@ -13644,7 +13644,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &["qemu"],
-                mechanism: "Moves guest frames within the guest's map. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Moves guest frames within the guest's map. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
@@ -13678,7 +13678,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &["qemu"],
-                mechanism: "Cache type of guest frames; at most 64 ranges, caches are flushed. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Cache type of guest frames; at most 64 ranges, caches are flushed. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
@@ -13745,7 +13745,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &["qemu"],
-                mechanism: "Number of the guest's vCPUs. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Number of the guest's vCPUs. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
