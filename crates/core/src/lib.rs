@@ -35,6 +35,7 @@
 pub mod hypercall;
 pub mod linux_text;
 mod lockdown;
+pub mod mapping;
 mod reason;
 mod rule;
 pub mod tables;

@@ -12,6 +12,7 @@ use fs4::FileExt;
 use crate::boot::{self, Boot, Limits};
 use crate::console::Line;
 use crate::esp::DiskFile;
+use crate::guard;
 use crate::guest::{self, Guest};
 use crate::image::{self, Parts, Signed};
 use crate::initramfs::Initramfs;
@@ -179,6 +180,17 @@ impl Lab {
         // A later run removes what has no such mark.
         let _ = fs::write(self.runs.path().join(KEPT), "");
         self.runs.path().to_owned()
+    }
+
+    /// The guard for the kernel, built where it is not there, and signed with the key that firmware trusts.
+    ///
+    /// # Errors
+    /// Where it cannot be built or signed.
+    pub fn guard(&self, say: &(dyn Fn(&str) + Sync)) -> Result<Vec<u8>> {
+        let folder = self.root.folder().parent().context("the root has no parent folder")?;
+        let built = guard::build(&self.root, folder, &self.release, say)?;
+        let module = fs::read(&built.module).with_context(|| built.module.display().to_string())?;
+        guard::sign(&self.root, folder, &module, &self.keys.trusted)
     }
 
     /// dom0's initramfs with `plan`, and `more` files in it.

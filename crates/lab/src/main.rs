@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use lockdown_lab::boot::End;
 use lockdown_lab::count::{self, Build};
+use lockdown_lab::guard;
 use lockdown_lab::image::Parts;
 use lockdown_lab::inside::{self, Inside};
 use lockdown_lab::lab::{self, Lab, Scenario, Xen};
@@ -36,6 +37,8 @@ struct Arguments {
 enum Command {
     /// Make the Debian root if it is not there; print its folder
     Root,
+    /// Build the guard for the root's kernel if it is not there; print its file
+    Guard,
     /// Boot Debian's Xen and kernel under Secure Boot, carry out a plan, print what the machine says
     Boot {
         /// How dom0 runs
@@ -68,6 +71,9 @@ enum Command {
         /// Run the toolstack's steps
         #[arg(long, conflicts_with_all = ["plan", "attack", "attacks"])]
         toolstack: bool,
+        /// Load the guard first, as the columns called locked do
+        #[arg(long)]
+        guard: bool,
         /// Boot without Secure Boot
         #[arg(long)]
         insecure: bool,
@@ -150,6 +156,12 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             println!("{}", Root::get(&folder, &say)?.folder().display());
             Ok(ExitCode::SUCCESS)
         }
+        Command::Guard => {
+            let root = Root::get(&folder, &say)?;
+            let built = guard::build(&root, &folder, &root.kernel_release()?, &say)?;
+            println!("{}", built.module.display());
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Boot {
             dom0,
             plan,
@@ -161,6 +173,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             attack,
             attacks,
             toolstack: tools,
+            guard,
             insecure,
             config,
             without,
@@ -174,7 +187,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             }
             let dom0 = dom0.into();
             let mut more = Vec::new();
-            let plan = match plan {
+            let mut plan = match plan {
                 Some(file) => serde_json::from_slice(&fs::read(&file)?)
                     .with_context(|| format!("the plan {}", file.display()))?,
                 None if tools => {
@@ -186,6 +199,10 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             for pair in &add {
                 let (path, file) = pair.split_once('=').context("--add takes PATH=FILE")?;
                 more.push((path.to_owned(), fs::read(file)?));
+            }
+            if guard {
+                plan.guard = Some(guard::PLACE.to_owned());
+                more.push((guard::PLACE.to_owned(), lab.guard(&say)?));
             }
             let started = Instant::now();
             let config = match config {

@@ -217,6 +217,12 @@ pub static REASONS: &[ReasonInfo] = &[
         rule: "B4",
         text: "gives a domain a device, its memory, its ports or its interrupts",
     },
+    ReasonInfo {
+        id: "raw-path",
+        level: Level::Integrity,
+        rule: "B9",
+        text: "a raw hypercall, and the raw path is closed",
+    },
     ReasonInfo { id: "memory-read", level: Level::Confidentiality, rule: "B10", text: "lets memory be read" },
     ReasonInfo { id: "log-read", level: Level::Confidentiality, rule: "B10", text: "reads Xen's log" },
     ReasonInfo {
@@ -302,12 +308,14 @@ impl Reason {
     pub const DEVICE_TREE: Self = Self::at(35);
     /// `passthrough`: gives a domain a device, its memory, its ports or its interrupts.
     pub const PASSTHROUGH: Self = Self::at(36);
+    /// `raw-path`: a raw hypercall, and the raw path is closed.
+    pub const RAW_PATH: Self = Self::at(37);
     /// `memory-read`: lets memory be read.
-    pub const MEMORY_READ: Self = Self::at(37);
+    pub const MEMORY_READ: Self = Self::at(38);
     /// `log-read`: reads Xen's log.
-    pub const LOG_READ: Self = Self::at(38);
+    pub const LOG_READ: Self = Self::at(39);
     /// `trace-read`: reads traces, profiles or counters of Xen.
-    pub const TRACE_READ: Self = Self::at(39);
+    pub const TRACE_READ: Self = Self::at(40);
 }
 
 /// The rules.

@@ -5638,6 +5638,13 @@ pub static REASONS: &[ReasonText] = &[
         explain: "Passing devices through is refused for now: a device that a domain has programmed comes back with what the domain left in it.",
     },
     ReasonText {
+        id: "raw-path",
+        level: "integrity",
+        rule: "B9",
+        text: "a raw hypercall, and the raw path is closed",
+        explain: "Whoever signed the guard's parameters closed the raw path of privcmd: what has an ioctl of its own still works, and nothing else is let through, whatever rule speaks of it.",
+    },
+    ReasonText {
         id: "memory-read",
         level: "confidentiality",
         rule: "B10",
