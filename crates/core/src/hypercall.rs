@@ -243,14 +243,17 @@ impl Field {
     }
 }
 
+impl Condition<'_> {
+    pub(crate) fn holds(&self, structure: &[u8]) -> bool {
+        self.field.read(structure).is_none_or(|value| self.is.contains(&value))
+    }
+}
+
 impl ValueRule<'_> {
     /// Whether the rule is kept.
     #[must_use]
     pub fn holds(&self, structure: &[u8]) -> bool {
-        let applies = self
-            .when
-            .iter()
-            .all(|condition| condition.field.read(structure).is_none_or(|value| condition.is.contains(&value)));
+        let applies = self.when.iter().all(|condition| condition.holds(structure));
         let kept = |value: u64| self.ranges.iter().any(|&(low, high)| low <= value && value <= high);
         !applies || self.field.read(structure).is_some_and(kept)
     }
@@ -275,21 +278,32 @@ impl<'t> Rules<'t> {
         operation: OperationNumber,
         selector: Selector,
     ) -> Option<&'t Operation<'t>> {
+        let family = self.families.get(self.family(hypercall)?)?;
+        family.operations.get(family.place(operation, selector)?)
+    }
+
+    /// The place of a hypercall's family.
+    pub(crate) fn family(&self, hypercall: HypercallNumber) -> Option<usize> {
         let place = *self.numbers.get(usize::try_from(hypercall.0).ok()?)?;
-        let family = self.families.get(usize::from(place).checked_sub(1)?)?;
-        let first = family.operations.first()?;
-        if first.number == Operation::ANY {
-            return Some(first);
+        usize::from(place).checked_sub(1)
+    }
+}
+
+impl Family<'_> {
+    /// The place of a row.
+    pub(crate) fn place(&self, operation: OperationNumber, selector: Selector) -> Option<usize> {
+        if self.operations.first()?.number == Operation::ANY {
+            return Some(0);
         }
         let same = |row: &Operation<'_>| u32::from(row.number) == operation.0;
-        let start = match family.places.get(usize::try_from(operation.0).ok()?) {
+        let start = match self.places.get(usize::try_from(operation.0).ok()?) {
             Some(&place) => usize::from(place).checked_sub(1)?,
-            None => family.operations.iter().position(same)?,
+            None => self.operations.iter().position(same)?,
         };
-        let rows = family.operations.get(start..)?.iter().take_while(|row| same(row));
+        let mut rows = self.operations.get(start..)?.iter().take_while(|row| same(row));
         let selects =
             |row: &Operation<'_>| row.selector == Operation::ANY_SELECTOR || u32::from(row.selector) == selector.0;
-        rows.into_iter().find(|row| selects(row))
+        start.checked_add(rows.position(selects)?)
     }
 }
 
@@ -315,22 +329,43 @@ fn judge(rules: &Rules<'_>, call: &Call<'_>, level: Level, door: Door) -> Answer
             Door::Guard => Answer::Refused(Reason::UNKNOWN_HYPERCALL),
         };
     };
-    let refuses = |clause: &Clause| clause.refuses(door, level);
-    if let Some(clause) = row.always.filter(refuses) {
-        return Answer::Refused(clause.reason);
+    let refusal = row
+        .refuses_always(level, door)
+        .or_else(|| row.refuses_target(call.relation, level, door))
+        .or_else(|| row.refuses_values(call.argument, level, door));
+    refusal.map_or(Answer::Admitted, Answer::Refused)
+}
+
+/// What a row refuses for, in this order.
+impl Operation<'_> {
+    /// What identifies a row.
+    pub(crate) fn key(&self) -> (u16, u8) {
+        (self.number, self.selector)
     }
-    let (first, second) = match call.relation {
-        Relation::NONE => (None, None),
-        Relation::OTHER => (row.other, None),
-        Relation::SPECIAL => (row.special, row.other),
-        Relation::PRIVILEGED => (row.own.map(Clause::for_privileged), row.other),
-        Relation::OWN => (row.own, None),
-        // A number that is none of ours counts as the worst.
-        _ => (row.own, row.other),
-    };
-    if let Some(clause) = first.filter(refuses).or(second.filter(refuses)) {
-        return Answer::Refused(clause.reason);
+
+    /// Whatever the target.
+    pub(crate) fn refuses_always(&self, level: Level, door: Door) -> Option<Reason> {
+        self.always.filter(|clause| clause.refuses(door, level)).map(|clause| clause.reason)
     }
-    let broken = row.values.iter().find(|rule| refuses(&rule.clause) && !rule.holds(call.argument));
-    broken.map_or(Answer::Admitted, |rule| Answer::Refused(rule.clause.reason))
+
+    /// A domain that is named.
+    pub(crate) fn refuses_target(&self, relation: Relation, level: Level, door: Door) -> Option<Reason> {
+        let refuses = |clause: &Clause| clause.refuses(door, level);
+        let (first, second) = match relation {
+            Relation::NONE => (None, None),
+            Relation::OTHER => (self.other, None),
+            Relation::SPECIAL => (self.special, self.other),
+            Relation::PRIVILEGED => (self.own.map(Clause::for_privileged), self.other),
+            Relation::OWN => (self.own, None),
+            // A number that is none of ours counts as the worst.
+            _ => (self.own, self.other),
+        };
+        first.filter(refuses).or(second.filter(refuses)).map(|clause| clause.reason)
+    }
+
+    /// A number in the structure.
+    pub(crate) fn refuses_values(&self, argument: &[u8], level: Level, door: Door) -> Option<Reason> {
+        let refuses = |rule: &&ValueRule<'_>| rule.clause.refuses(door, level) && !rule.holds(argument);
+        self.values.iter().find(refuses).map(|rule| rule.clause.reason)
+    }
 }

@@ -4,39 +4,20 @@
 //! the one rule for all ways of mapping: only memory of real, remote, unprivileged domains (boundary, B3). Xen checks
 //! that the domain has the frame, and is not asked about the caller's own here, because a PV domain may always map those.
 
+use crate::guard::Caller;
 use crate::hypercall::{Answer, Relation};
-use crate::lockdown::Level;
 use crate::reason::Reason;
 
-/// `DOMID_FIRST_RESERVED` of Xen's public headers: no domain has this number or a higher one.
-pub const FIRST_RESERVED: u16 = 0x7ff0;
-/// `DOMID_SELF`: the domain that calls.
-pub const SELF: u16 = 0x7ff0;
-
-/// What the domain with a number is to the domain `own`. Domain 0 is always privileged.
+/// Decides about frames of `domain`, to be mapped into a process of the caller's.
 #[must_use]
-pub const fn relation(domain: u16, own: u16) -> Relation {
-    if domain == own || domain == SELF {
-        Relation::OWN
-    } else if domain >= FIRST_RESERVED {
-        Relation::SPECIAL
-    } else if domain == 0 {
-        Relation::PRIVILEGED
-    } else {
-        Relation::OTHER
-    }
-}
-
-/// Decides about frames of `domain`, to be mapped into a process of the domain `own`.
-#[must_use]
-pub fn decide(domain: u16, own: u16, level: Option<Level>) -> Answer {
-    let reason = match relation(domain, own) {
-        Relation::OTHER => return Answer::Admitted,
-        Relation::OWN => Reason::OWN_MEMORY,
-        Relation::PRIVILEGED => Reason::PRIVILEGED_TARGET,
+pub fn decide(domain: u16, caller: &Caller) -> Answer {
+    let reason = match caller.relation(u64::from(domain)) {
+        Some(Relation::OTHER) => return Answer::Admitted,
+        Some(Relation::OWN) => Reason::OWN_MEMORY,
+        Some(Relation::PRIVILEGED) => Reason::PRIVILEGED_TARGET,
         _ => Reason::SPECIAL_TARGET,
     };
-    match level {
+    match caller.level {
         Some(level) if reason.refuses_at(level) => Answer::Refused(reason),
         _ => Answer::Admitted,
     }
@@ -45,10 +26,13 @@ pub fn decide(domain: u16, own: u16, level: Option<Level>) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lockdown::Level;
+    use crate::rule::XenVersion;
 
     #[test]
     fn only_real_remote_domains_are_mapped() {
-        let refused = |domain, own| match decide(domain, own, Some(Level::Integrity)) {
+        let caller = |own| Caller { level: Some(Level::Integrity), own, user_end: 0, version: XenVersion::V4_20 };
+        let refused = |domain, own| match decide(domain, &caller(own)) {
             Answer::Refused(reason) => Some(reason.id()),
             Answer::Admitted => None,
         };
@@ -61,6 +45,6 @@ mod tests {
         for special in [0x7ff1, 0x7ff2, 0x7ff3, 0x7ff4, 0x7fff, 0x8000, 0x8001, 0xffff] {
             assert_eq!(refused(special, 0), Some("special-target"), "{special:#x}");
         }
-        assert_eq!(decide(0, 0, None), Answer::Admitted);
+        assert_eq!(decide(0, &Caller { level: None, ..caller(0) }), Answer::Admitted);
     }
 }

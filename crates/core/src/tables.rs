@@ -2,6 +2,8 @@
 
 mod generated;
 mod hypercalls;
+mod layouts;
 
 pub use generated::{REASONS, TABLE, XEN_VERSIONS};
 pub use hypercalls::{GATE, HYPERCALLS};
+pub use layouts::LAYOUTS;

@@ -95,6 +95,10 @@ pub struct Operation {
     pub registers: Vec<Register>,
     /// The structure that a register points to, as C names it, and its bytes.
     pub structure: Option<(String, u32)>,
+    /// A null pointer instead of the structure asks Xen for something that needs none.
+    pub null: bool,
+    /// Xen writes into the structure.
+    pub writes: bool,
     /// The part of the structure that belongs to the operation.
     pub payload: Option<Element>,
     /// The domain that it is about.

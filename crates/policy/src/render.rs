@@ -4,6 +4,7 @@
 mod documents;
 mod hypercall_tables;
 mod hypercalls;
+mod layout_tables;
 mod rust;
 
 use std::path::PathBuf;
@@ -22,7 +23,7 @@ pub struct Generated {
 /// Everything that is generated. Rust files still have to pass rustfmt.
 ///
 /// # Errors
-/// What [`Policy::compile`] finds.
+/// What [`Policy::compile`] finds, and what the guard's walk over arguments cannot describe.
 pub fn all(policy: &Policy) -> Result<Vec<Generated>, Problems> {
     let compiled = policy.compile()?;
     let file = |path: &str, text: String| Generated { path: PathBuf::from(path), text };
@@ -30,6 +31,7 @@ pub fn all(policy: &Policy) -> Result<Vec<Generated>, Problems> {
         file("crates/core/src/tables/generated.rs", rust::tables(policy, &compiled)),
         file("crates/policy/src/catalogue/generated.rs", rust::catalogue(policy, &compiled)),
         file("crates/core/src/tables/hypercalls.rs", hypercall_tables::tables(policy)),
+        file("crates/core/src/tables/layouts.rs", layout_tables::tables(policy)?),
         file("crates/policy/src/catalogue/hypercalls.rs", hypercall_tables::catalogue(policy)),
         file("docs/reference/options.md", documents::options(policy)),
         file("docs/reference/dom0-options.md", documents::dom0_options(policy)),

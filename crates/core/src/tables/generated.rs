@@ -218,6 +218,18 @@ pub static REASONS: &[ReasonInfo] = &[
         text: "gives a domain a device, its memory, its ports or its interrupts",
     },
     ReasonInfo {
+        id: "kernel-address",
+        level: Level::Integrity,
+        rule: "B3",
+        text: "hands Xen an address that is not userspace's",
+    },
+    ReasonInfo {
+        id: "interface-version",
+        level: Level::Integrity,
+        rule: "B9",
+        text: "made for a version of the interface that the rules do not describe",
+    },
+    ReasonInfo {
         id: "raw-path",
         level: Level::Integrity,
         rule: "B9",
@@ -308,14 +320,18 @@ impl Reason {
     pub const DEVICE_TREE: Self = Self::at(35);
     /// `passthrough`: gives a domain a device, its memory, its ports or its interrupts.
     pub const PASSTHROUGH: Self = Self::at(36);
+    /// `kernel-address`: hands Xen an address that is not userspace's.
+    pub const KERNEL_ADDRESS: Self = Self::at(37);
+    /// `interface-version`: made for a version of the interface that the rules do not describe.
+    pub const INTERFACE_VERSION: Self = Self::at(38);
     /// `raw-path`: a raw hypercall, and the raw path is closed.
-    pub const RAW_PATH: Self = Self::at(37);
+    pub const RAW_PATH: Self = Self::at(39);
     /// `memory-read`: lets memory be read.
-    pub const MEMORY_READ: Self = Self::at(38);
+    pub const MEMORY_READ: Self = Self::at(40);
     /// `log-read`: reads Xen's log.
-    pub const LOG_READ: Self = Self::at(39);
+    pub const LOG_READ: Self = Self::at(41);
     /// `trace-read`: reads traces, profiles or counters of Xen.
-    pub const TRACE_READ: Self = Self::at(40);
+    pub const TRACE_READ: Self = Self::at(42);
 }
 
 /// The rules.

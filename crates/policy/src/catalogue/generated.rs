@@ -5638,6 +5638,20 @@ pub static REASONS: &[ReasonText] = &[
         explain: "Passing devices through is refused for now: a device that a domain has programmed comes back with what the domain left in it.",
     },
     ReasonText {
+        id: "kernel-address",
+        level: "integrity",
+        rule: "B3",
+        text: "hands Xen an address that is not userspace's",
+        explain: "Xen reads and writes wherever a kernel of dom0 may; it would change or show the kernel's memory for a process. So would a buffer that ends beyond the range of userspace, or whose size cannot be said.",
+    },
+    ReasonText {
+        id: "interface-version",
+        level: "integrity",
+        rule: "B9",
+        text: "made for a version of the interface that the rules do not describe",
+        explain: "Another version may have other structures: a number or a pointer would stand where nobody looks for it.",
+    },
+    ReasonText {
         id: "raw-path",
         level: "integrity",
         rule: "B9",

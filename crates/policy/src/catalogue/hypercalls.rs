@@ -1146,7 +1146,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure struct xen_memory_reservation, 32 bytes",
+                    "structure struct xen_memory_reservation, 32 bytes, which Xen does not write",
                     "target domain domid at 24, 2 bytes",
                     "pointer extent_start at 0: nr_extents of xen_pfn_t (8 bytes each), out",
                 ],
@@ -1177,7 +1177,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure struct xen_memory_reservation, 32 bytes",
+                    "structure struct xen_memory_reservation, 32 bytes, which Xen does not write",
                     "target domain domid at 24, 2 bytes",
                     "pointer extent_start at 0: nr_extents of xen_pfn_t (8 bytes each), in",
                 ],
@@ -1233,7 +1233,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure struct xen_memory_domain, 2 bytes",
+                    "structure struct xen_memory_domain, 2 bytes, which Xen does not write",
                     "target domain domid at 0, 2 bytes",
                 ],
                 values: &[],
@@ -1263,7 +1263,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure struct xen_memory_domain, 2 bytes",
+                    "structure struct xen_memory_domain, 2 bytes, which Xen does not write",
                     "target domain domid at 0, 2 bytes",
                 ],
                 values: &[],
@@ -1323,7 +1323,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure struct xen_memory_reservation, 32 bytes",
+                    "structure struct xen_memory_reservation, 32 bytes, which Xen does not write",
                     "target domain domid at 24, 2 bytes",
                     "pointer extent_start at 0: nr_extents of xen_pfn_t (8 bytes each), inout",
                 ],
@@ -1354,7 +1354,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure struct xen_add_to_physmap, 24 bytes",
+                    "structure struct xen_add_to_physmap, 24 bytes, which Xen does not write",
                     "target domain domid at 0, 2 bytes",
                 ],
                 values: &[],
@@ -1506,7 +1506,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure struct xen_foreign_memory_map, 24 bytes",
+                    "structure struct xen_foreign_memory_map, 24 bytes, which Xen does not write",
                     "target domain domid at 0, 2 bytes",
                     "pointer map.buffer at 16: map.nr_entries of void (20 bytes each), in",
                 ],
@@ -1537,7 +1537,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure struct xen_memory_domain, 2 bytes",
+                    "structure struct xen_memory_domain, 2 bytes, which Xen does not write",
                     "target domain domid at 0, 2 bytes",
                 ],
                 values: &[],
@@ -1567,7 +1567,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure struct xen_remove_from_physmap, 16 bytes",
+                    "structure struct xen_remove_from_physmap, 16 bytes, which Xen does not write",
                     "target domain domid at 0, 2 bytes",
                 ],
                 values: &[],
@@ -1803,7 +1803,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure struct xen_add_to_physmap_batch, 32 bytes",
+                    "structure struct xen_add_to_physmap_batch, 32 bytes, which Xen does not write",
                     "target domain domid at 0, 2 bytes",
                     "another domain u.foreign_domid at 6, 2 bytes, if space is 4",
                     "pointer idxs at 8: size of xen_ulong_t (8 bytes each), in",
@@ -1837,7 +1837,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation, bits 0x3f",
                     "register 2: the address of the structure",
-                    "structure struct xen_memory_reservation, 32 bytes",
+                    "structure struct xen_memory_reservation, 32 bytes, which Xen does not write",
                     "target domain domid at 24, 2 bytes",
                 ],
                 values: &[],
@@ -1991,11 +1991,11 @@ pub static HYPERCALLS: &[HypercallText] = &[
             source: &[],
             used_by: &["kernel", "toolstack"],
             sessions: &[],
-            mechanism: "A list of any hypercalls. Each goes through its own handler, so the gate sees it there; the guard must refuse the list or judge each entry (libxc uses it for resource_op only).",
+            mechanism: "A list of any hypercalls. Each goes through its own handler, so the gate sees it there; the guard refuses a list, and makes the calls of one that userspace hands it one by one, each judged by its own name. libxc on Linux issues every memory_op as a list of one, because the result of an ioctl is too small for its answers, and resource_op in lists.",
             note: "",
             head: "",
             layout: &[
-                "register 1: the address of as many structures as register 2 says",
+                "register 1: the address of as many calls as register 2 says",
                 "register 2: a number of elements",
                 "structure struct multicall_entry, 64 bytes",
             ],
@@ -2404,7 +2404,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure struct xen_build_id, 4 bytes",
+                    "structure struct xen_build_id, 4 bytes; none if the address is null",
                     "followed by buf at 4: len of unsigned char (1 bytes each), out",
                 ],
                 values: &[],
@@ -2434,7 +2434,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure struct xen_build_id, 4 bytes",
+                    "structure struct xen_build_id, 4 bytes; none if the address is null",
                     "followed by buf at 4: len of unsigned char (1 bytes each), out",
                 ],
                 values: &[],
@@ -2464,7 +2464,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure struct xen_build_id, 4 bytes",
+                    "structure struct xen_build_id, 4 bytes; none if the address is null",
                     "followed by buf at 4: len of unsigned char (1 bytes each), out",
                 ],
                 values: &[],
@@ -2494,7 +2494,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure struct xen_build_id, 4 bytes",
+                    "structure struct xen_build_id, 4 bytes; none if the address is null",
                     "followed by buf at 4: len of unsigned char (1 bytes each), out",
                 ],
                 values: &[],
@@ -2524,7 +2524,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure struct xen_build_id, 4 bytes",
+                    "structure struct xen_build_id, 4 bytes; none if the address is null",
                     "followed by buf at 4: len of unsigned char (1 bytes each), out",
                 ],
                 values: &[],
@@ -5240,7 +5240,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure struct sched_remote_shutdown, 8 bytes",
+                    "structure struct sched_remote_shutdown, 8 bytes, which Xen does not write",
                     "target domain domain_id at 0, 2 bytes",
                 ],
                 values: &[],
@@ -5299,7 +5299,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure struct sched_watchdog, 8 bytes",
+                    "structure struct sched_watchdog, 8 bytes, which Xen does not write",
                 ],
                 values: &[],
             },
@@ -6118,7 +6118,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                     "register 2: the address of the structure",
                     "structure struct evtchn_alloc_unbound, 8 bytes",
                     "target domain dom at 0, 2 bytes",
-                    "another domain remote_dom at 2, 2 bytes",
+                    "another domain remote_dom at 2, 2 bytes, which may be the caller",
                 ],
                 values: &[],
             },
@@ -6234,7 +6234,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure struct evtchn_reset, 2 bytes",
+                    "structure struct evtchn_reset, 2 bytes, which Xen does not write",
                     "target domain dom at 0, 2 bytes",
                 ],
                 values: &[],
@@ -7180,7 +7180,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 layout: &[
                     "register 1: the operation",
                     "register 2: the address of the structure",
-                    "structure struct xen_hvm_param, 16 bytes",
+                    "structure struct xen_hvm_param, 16 bytes, which Xen does not write",
                     "target domain domid at 0, 2 bytes",
                 ],
                 values: &[],
@@ -12308,7 +12308,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/common/ioreq.c:ioreq_server_dm_op, xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &["qemu"],
-                mechanism: "Makes an emulator's server. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Makes an emulator's server. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
@@ -12340,7 +12340,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/common/ioreq.c:ioreq_server_dm_op, xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &["qemu"],
-                mechanism: "Where its pages are. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Where its pages are. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
@@ -12372,7 +12372,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/common/ioreq.c:ioreq_server_dm_op, xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &["qemu"],
-                mechanism: "Sends a range of ports, memory or a PCI function of the guest to it. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Sends a range of ports, memory or a PCI function of the guest to it. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
@@ -12404,7 +12404,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/common/ioreq.c:ioreq_server_dm_op, xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &["qemu"],
-                mechanism: "Takes such a range back. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Takes such a range back. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
@@ -12436,7 +12436,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/common/ioreq.c:ioreq_server_dm_op, xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &["qemu"],
-                mechanism: "Switches it on or off. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Switches it on or off. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
@@ -12468,7 +12468,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/common/ioreq.c:ioreq_server_dm_op, xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &["qemu"],
-                mechanism: "Ends it. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Ends it. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
@@ -12500,7 +12500,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &["qemu"],
-                mechanism: "Which guest frames were written; the second buffer gets the bitmap. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Which guest frames were written; the second buffer gets the bitmap. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
@@ -12532,7 +12532,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &["qemu"],
-                mechanism: "Level of an emulated interrupt. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Level of an emulated interrupt. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
@@ -12564,7 +12564,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &["qemu"],
-                mechanism: "Level of an emulated interrupt. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Level of an emulated interrupt. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
@@ -12596,7 +12596,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &["qemu"],
-                mechanism: "Route of an emulated interrupt. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Route of an emulated interrupt. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
@@ -12628,7 +12628,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &["qemu"],
-                mechanism: "Marks guest frames as written; the second buffer has the ranges. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Marks guest frames as written; the second buffer has the ranges. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
@@ -12660,7 +12660,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &["qemu"],
-                mechanism: "Type of guest frames (RAM, read-only, emulated). On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Type of guest frames (RAM, read-only, emulated). On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
@@ -12692,7 +12692,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &[],
-                mechanism: "Injects an exception or interrupt into a guest vCPU. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Injects an exception or interrupt into a guest vCPU. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
@@ -12724,7 +12724,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &["qemu"],
-                mechanism: "Injects an MSI into the guest. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Injects an MSI into the guest. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
@@ -12756,7 +12756,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &[],
-                mechanism: "Sends writes to frames of a type to a server. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Sends writes to frames of a type to a server. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
@@ -12788,7 +12788,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &["qemu"],
-                mechanism: "Shuts the guest down. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Shuts the guest down. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
@@ -12820,7 +12820,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &["qemu"],
-                mechanism: "Moves guest frames within the guest's map. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Moves guest frames within the guest's map. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
@@ -12852,7 +12852,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &["qemu"],
-                mechanism: "Cache type of guest frames; at most 64 ranges, caches are flushed. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Cache type of guest frames; at most 64 ranges, caches are flushed. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[
@@ -12915,7 +12915,7 @@ pub static HYPERCALLS: &[HypercallText] = &[
                 source: &["xen/arch/x86/hvm/dm.c:dm_op"],
                 used_by: &["kernel", "toolstack"],
                 sessions: &["qemu"],
-                mechanism: "Number of the guest's vCPUs. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd; a raw hypercall is refused by the guard.",
+                mechanism: "Number of the guest's vCPUs. On one HVM domain, never oneself (EPERM); the domain is in a register, and buffers hold no pointers. Through its own ioctl of privcmd, or as a raw hypercall; the guard looks at both alike.",
                 note: "",
                 head: "",
                 layout: &[

@@ -214,14 +214,10 @@ impl Reader<'_> {
         let own = self.own(&raw.own);
         let own_clause = self.own_clause(own, raw.self_door.as_deref(), raw.self_reason);
         self.check_class(class, door, raw.reason.as_deref(), raw.audited.is_empty());
-        let special = match raw.special.as_deref() {
-            None => class == OperationClassName::Query,
-            Some("allowed") => true,
-            Some(other) => {
-                self.complain(format!("special {other:?}: say \"allowed\", or nothing"));
-                false
-            }
-        };
+        let special =
+            self.word("special", raw.special.as_deref(), "allowed") || class == OperationClassName::Query;
+        let null = self.word("null", raw.null.as_deref(), "allowed");
+        let writes = !self.word("output", raw.output.as_deref(), "none");
         let other_clause = self.other_clause(raw.other_door.as_deref(), raw.other_reason);
         if other_clause.is_some() && matches!(own, SelfRule::None | SelfRule::Implicit) {
             self.complain("`other-door` speaks of a target, and there is none");
@@ -261,13 +257,14 @@ impl Reader<'_> {
         for spanned in raw.others {
             let raw = self.at(spanned);
             let when = raw.when.iter().map(|raw| self.condition(raw, size)).collect();
-            others.push(OtherDomain { field: self.field(&raw, size), when });
+            let own_allowed = self.word("self", raw.own.as_deref(), "allowed");
+            let field = RawField { path: raw.path, offset: raw.offset, width: raw.width, mask: None };
+            others.push(OtherDomain { field: self.field(&field, size), when, own_allowed });
         }
         let mut hidden = Vec::new();
         for spanned in raw.hidden {
             let raw = self.at(spanned);
-            let field =
-                RawField { path: raw.path, offset: raw.offset, width: raw.width, mask: None, when: vec![] };
+            let field = RawField { path: raw.path, offset: raw.offset, width: raw.width, mask: None };
             hidden.push(Hidden { field: self.field(&field, size), is: raw.is });
         }
         let mut values = Vec::new();
@@ -303,6 +300,8 @@ impl Reader<'_> {
             layout,
             registers,
             structure,
+            null,
+            writes,
             payload,
             target,
             others,
@@ -324,6 +323,9 @@ impl Reader<'_> {
         if !operation.hidden.is_empty() {
             self.complain("hides addresses in numbers, so userspace may not issue it: `door` is guard or gate");
         }
+        if operation.null && (operation.version.is_some() || !operation.handles.is_empty()) {
+            self.complain("a null pointer cannot stand for a structure that is looked into");
+        }
         let in_registers = operation.registers.iter().filter_map(|register| match &register.role {
             Role::Buffer(buffer) => Some(buffer),
             _ => None,
@@ -336,10 +338,21 @@ impl Reader<'_> {
                      give `most`",
                 );
             }
+            if !buffer.handles.is_empty() {
+                self.complain("the guard does not follow a pointer behind a pointer: `door` is guard or gate");
+            }
             if buffer.direction == Direction::Retained {
                 self.complain("Xen keeps an address, so userspace may not issue it: `door` is guard or gate");
             }
         }
+    }
+
+    /// Whether a key says its only word.
+    fn word(&mut self, what: &str, given: Option<&str>, word: &str) -> bool {
+        if let Some(other) = given.filter(|&given| given != word) {
+            self.complain(format!("{what} {other:?}: say {word:?}, or nothing"));
+        }
+        given == Some(word)
     }
 
     fn words(&mut self, what: &str, words: &[String], known: &[&str]) {
@@ -486,8 +499,7 @@ impl Reader<'_> {
     }
 
     fn version(&mut self, raw: &RawVersion) -> Version {
-        let field =
-            RawField { path: raw.path.clone(), offset: raw.offset, width: raw.width, mask: None, when: vec![] };
+        let field = RawField { path: raw.path.clone(), offset: raw.offset, width: raw.width, mask: None };
         let numbers = XEN_VERSIONS.into_iter().zip([raw.v4_17, raw.v4_20, raw.head]);
         let numbers = numbers.filter_map(|(name, number)| Some((name.to_owned(), number?)));
         let numbers = numbers.collect();
@@ -512,13 +524,7 @@ impl Reader<'_> {
     }
 
     fn condition(&mut self, raw: &RawCondition, size: Option<u32>) -> Condition {
-        let field = RawField {
-            path: raw.path.clone(),
-            offset: raw.offset,
-            width: raw.width,
-            mask: raw.mask,
-            when: vec![],
-        };
+        let field = RawField { path: raw.path.clone(), offset: raw.offset, width: raw.width, mask: raw.mask };
         if raw.is.is_empty() {
             self.complain(format!("{}: `is` is empty, so it never holds", raw.path));
         }
@@ -528,7 +534,7 @@ impl Reader<'_> {
     fn arg(&mut self, raw: &RawArg, size: Option<u32>) -> Option<Arg> {
         let field = match (&raw.path, raw.offset, raw.width) {
             (Some(path), Some(offset), Some(width)) => {
-                let raw = RawField { path: path.clone(), offset, width, mask: raw.mask, when: vec![] };
+                let raw = RawField { path: path.clone(), offset, width, mask: raw.mask };
                 Some(self.field(&raw, size))
             }
             _ => None,
@@ -554,6 +560,7 @@ impl Reader<'_> {
             ("target", None) => Role::Target,
             ("value", None) => Role::Value,
             ("elements", Some(number)) => Role::Elements(number),
+            ("calls", Some(number)) => Role::Calls(number),
             ("buffers", Some(number)) => {
                 let buffers = raw.buffers.iter().filter_map(|raw| {
                     let count = self.count(&raw.count, None)?;
@@ -577,8 +584,8 @@ impl Reader<'_> {
             }
             (role, _) => {
                 self.complain(format!(
-                    "register {role:?}: say operation, structure, elements (with `number`), buffer, buffers (with \
-                     `number`), count, target or value"
+                    "register {role:?}: say operation, structure, elements, calls or buffers (with `number`), buffer, \
+                     count, target or value"
                 ));
                 return None;
             }
@@ -597,7 +604,7 @@ impl Reader<'_> {
     fn count(&mut self, raw: &RawCount, size: Option<u32>) -> Option<Count> {
         let field = match (&raw.path, raw.offset, raw.width) {
             (Some(path), Some(offset), Some(width)) => {
-                let raw = RawField { path: path.clone(), offset, width, mask: None, when: vec![] };
+                let raw = RawField { path: path.clone(), offset, width, mask: None };
                 Some(self.field(&raw, size))
             }
             _ => None,
@@ -643,13 +650,7 @@ impl Reader<'_> {
     }
 
     fn value(&mut self, raw: RawValue, size: Option<u32>) -> Option<ValueEntry> {
-        let field = RawField {
-            path: raw.path.clone(),
-            offset: raw.offset,
-            width: raw.width,
-            mask: raw.mask,
-            when: vec![],
-        };
+        let field = RawField { path: raw.path.clone(), offset: raw.offset, width: raw.width, mask: raw.mask };
         let field = self.field(&field, size);
         let when = raw.when.iter().map(|raw| self.condition(raw, size)).collect();
         let door = self.door(&raw.door);

@@ -69,6 +69,8 @@ pub struct OtherDomain {
     pub field: Field,
     /// Where it counts: all must hold.
     pub when: Vec<Condition>,
+    /// It may be the caller, or another privileged domain.
+    pub own_allowed: bool,
 }
 
 /// An address that does not look like a pointer.
@@ -185,6 +187,8 @@ pub enum Role {
     Structure,
     /// The address of an array of the structure; the register with their number.
     Elements(u8),
+    /// The address of an array of calls; the register with their number.
+    Calls(u8),
     /// The address of a buffer.
     Buffer(Buffer),
     /// The address of an array of descriptors of buffers (`dm_op`); the register with their number, and what is known of them.

@@ -63,10 +63,12 @@ pub(super) struct RawOperation {
     pub(super) registers: Option<Vec<RawRegister>>,
     pub(super) structure: Option<String>,
     pub(super) size: Option<u32>,
+    pub(super) null: Option<String>,
+    pub(super) output: Option<String>,
     pub(super) payload: Option<RawElement>,
     pub(super) target: Option<RawArg>,
     #[serde(default)]
-    pub(super) others: Vec<Spanned<RawField>>,
+    pub(super) others: Vec<Spanned<RawOther>>,
     pub(super) version: Option<RawVersion>,
     #[serde(default)]
     pub(super) handles: Vec<Spanned<RawPointer>>,
@@ -123,8 +125,18 @@ pub(super) struct RawField {
     pub(super) offset: u32,
     pub(super) width: u8,
     pub(super) mask: Option<u64>,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawOther {
+    pub(super) path: String,
+    pub(super) offset: u32,
+    pub(super) width: u8,
     #[serde(default)]
     pub(super) when: Vec<RawCondition>,
+    #[serde(rename = "self")]
+    pub(super) own: Option<String>,
 }
 
 #[derive(Clone, Deserialize)]

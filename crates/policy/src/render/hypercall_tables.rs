@@ -175,7 +175,9 @@ pub(super) fn layout(operation: &Operation) -> Vec<String> {
         lines.push(format!("register {}: {}", index + 1, register_line(register)));
     }
     if let Some((name, size)) = &operation.structure {
-        lines.push(format!("structure {name}, {size} bytes"));
+        let written = if operation.writes { "" } else { ", which Xen does not write" };
+        let null = if operation.null { "; none if the address is null" } else { "" };
+        lines.push(format!("structure {name}, {size} bytes{written}{null}"));
     }
     if let Some(payload) = &operation.payload {
         lines.push(format!("payload {} at {}, {} bytes", payload.path, payload.offset, payload.size));
@@ -204,7 +206,8 @@ pub(super) fn layout(operation: &Operation) -> Vec<String> {
     for other in &operation.others {
         let field = &other.field;
         let when = when(&other.when);
-        lines.push(format!("another domain {} at {}, {} bytes{when}", field.path, field.offset, field.width));
+        let own = if other.own_allowed { ", which may be the caller" } else { "" };
+        lines.push(format!("another domain {} at {}, {} bytes{when}{own}", field.path, field.offset, field.width));
     }
     for pointer in &operation.handles {
         pointer_lines(&mut lines, "pointer", pointer, 0);

@@ -227,6 +227,7 @@ pub(super) fn register_line(register: &Register) -> String {
         Role::Operation(Some(mask)) => format!("the operation, bits {mask:#x}"),
         Role::Structure => "the address of the structure".to_owned(),
         Role::Elements(number) => format!("the address of as many structures as register {number} says"),
+        Role::Calls(number) => format!("the address of as many calls as register {number} says"),
         Role::Count => "a number of elements".to_owned(),
         Role::Target => "the target domain".to_owned(),
         Role::Value => "a number".to_owned(),
