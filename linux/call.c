@@ -2,7 +2,10 @@
 /*
  * Hypercalls of processes: raw ones, and those of a device model.
  */
+#define pr_fmt(fmt) "lockdown: " fmt
+
 #include <linux/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -76,6 +79,7 @@ static int dm_op_prepare(struct dm_op *work, unsigned int number)
 
 static long dm_op(struct dm_op *work, const struct privcmd_dm_op *request)
 {
+	struct guard_caller caller = guard_caller();
 	const char *name;
 	u32 answer;
 	long result;
@@ -85,8 +89,7 @@ static long dm_op(struct dm_op *work, const struct privcmd_dm_op *request)
 	result = dm_op_prepare(work, request->num);
 	if (result)
 		return result;
-	answer = lockdown_rs_dm_op(guard_ask_level(), guard_own(), request->dom, work->operation,
-				   work->given[0].size, &name);
+	answer = lockdown_rs_dm_op(&caller, request->dom, work->operation, work->given[0].size, &name);
 	result = guard_answer(answer, name);
 	if (result)
 		return result;
@@ -122,21 +125,137 @@ long privcmd_dm_op(struct file *file, void __user *argument)
 	return result;
 }
 
-long privcmd_hypercall(struct file *file, void __user *argument)
-{
-	struct privcmd_hypercall call;
-	long result;
+/* How much space a call gets at first, and the most that one gets. */
+#define SPACE 1280
+#define SPACE_MOST 65536
 
-	/* Nobody can tell which domain a raw hypercall is about before it is taken apart. */
-	if (!privcmd_may(file, DOMID_INVALID))
-		return -EPERM;
-	if (copy_from_user(&call, argument, sizeof(call)))
-		return -EFAULT;
-	result = guard_answer(lockdown_rs_raw(guard_ask_level(), guard_strict()), "privcmd.hypercall");
-	if (result)
-		return result;
+bool guard_fetch(void *into, u64 from, size_t length)
+{
+	return !copy_from_user(into, u64_to_user_ptr(from), length);
+}
+
+/* Where it cannot be written, the process took its own memory away after it was read. */
+void guard_store(u64 to, const void *from, size_t length)
+{
+	if (copy_to_user(u64_to_user_ptr(to), from, length))
+		pr_debug("what Xen answered found no place\n");
+}
+
+u64 guard_issue(const struct guard_registers *registers)
+{
+	const u64 *argument = registers->arguments;
+	u64 result;
+
 	xen_preemptible_hcall_begin();
-	result = privcmd_call(call.op, call.arg[0], call.arg[1], call.arg[2], call.arg[3], call.arg[4]);
+	result = privcmd_call(registers->hypercall, argument[0], argument[1], argument[2], argument[3],
+			      argument[4]);
 	xen_preemptible_hcall_end();
 	return result;
+}
+
+/* Walks over one call and makes it, with as much space as it takes. */
+static int call_once(const struct guard_caller *caller, const struct guard_registers *registers,
+		     struct guard_outcome *outcome)
+{
+	size_t size = SPACE;
+
+	for (;;) {
+		u8 *space = kvmalloc(size, GFP_KERNEL_ACCOUNT);
+
+		if (!space)
+			return -ENOMEM;
+		lockdown_rs_call(caller, registers, space, size, outcome);
+		kvfree(space);
+		if (outcome->end != GUARD_SPACE || outcome->value <= size || outcome->value > SPACE_MOST)
+			return 0;
+		/* It may want more again, but not often: every time it gets further. */
+		size = outcome->value;
+	}
+}
+
+/* What a call that was not made answers; one that nothing is locked against is made as it came. */
+static long call_not_made(const struct guard_outcome *outcome, const struct guard_registers *registers)
+{
+	if (outcome->end == GUARD_REFUSED) {
+		int error = guard_answer(outcome->reason + 1, outcome->operation);
+
+		if (error)
+			return error;
+	} else if (guard_level()) {
+		return outcome->end == GUARD_FAULT ? -EFAULT : -E2BIG;
+	}
+	return guard_issue(registers);
+}
+
+/* An entry of a list of calls, as Xen's multicall has it. */
+struct entry {
+	u64 hypercall;
+	u64 result;
+	u64 arguments[6];
+};
+
+/* A list in a list is refused as what it is. */
+static long call_listed(const struct guard_caller *caller, const struct entry *entry)
+{
+	struct guard_registers registers = { .hypercall = entry->hypercall };
+	struct guard_outcome outcome = {};
+	int error;
+
+	memcpy(registers.arguments, entry->arguments, sizeof(registers.arguments));
+	error = call_once(caller, &registers, &outcome);
+	if (error)
+		return error;
+	if (outcome.end == GUARD_DONE)
+		return outcome.value;
+	if (outcome.end == GUARD_CALLS)
+		outcome.end = GUARD_REFUSED;
+	return call_not_made(&outcome, &registers);
+}
+
+static long call_list(const struct guard_caller *caller, const struct guard_outcome *list)
+{
+	struct entry __user *entries = u64_to_user_ptr(list->value);
+	struct entry entry;
+	u32 index;
+
+	for (index = 0; index < list->count; index++) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		if (copy_from_user(&entry, entries + index, sizeof(entry)))
+			return -EFAULT;
+		entry.result = call_listed(caller, &entry);
+		if (put_user(entry.result, &entries[index].result))
+			return -EFAULT;
+		cond_resched();
+	}
+	return 0;
+}
+
+long privcmd_hypercall(struct file *file, void __user *argument)
+{
+	struct guard_caller caller = guard_caller();
+	struct guard_registers registers;
+	struct guard_outcome outcome = {};
+	long error;
+
+	/* Which domain it is about can be hidden in it; who was restricted to one has dm_op. */
+	if (!privcmd_may(file, DOMID_INVALID))
+		return -EPERM;
+	error = guard_answer(lockdown_rs_raw(&caller), "privcmd.hypercall");
+	if (error)
+		return error;
+	BUILD_BUG_ON(sizeof(registers) != sizeof(struct privcmd_hypercall));
+	if (copy_from_user(&registers, argument, sizeof(registers)))
+		return -EFAULT;
+	error = call_once(&caller, &registers, &outcome);
+	if (error)
+		return error;
+	switch (outcome.end) {
+	case GUARD_DONE:
+		return outcome.value;
+	case GUARD_CALLS:
+		return call_list(&caller, &outcome);
+	default:
+		return call_not_made(&outcome, &registers);
+	}
 }

@@ -31,21 +31,6 @@ static u8 level;
 static u16 own;
 static u32 version;
 
-u16 guard_own(void)
-{
-	return own;
-}
-
-u32 guard_version(void)
-{
-	return version;
-}
-
-bool guard_strict(void)
-{
-	return strict;
-}
-
 u8 guard_level(void)
 {
 	u8 seen = READ_ONCE(level), now = seen;
@@ -60,10 +45,16 @@ u8 guard_level(void)
 	return max(seen, now);
 }
 
-/* The level to ask about: what would be refused at integrity is counted while nothing is locked. */
-u8 guard_ask_level(void)
+/* What would be refused at integrity is counted while nothing is locked, so the level is never lower. */
+struct guard_caller guard_caller(void)
 {
-	return max_t(u8, guard_level(), GUARD_INTEGRITY);
+	return (struct guard_caller) {
+		.level = max_t(u8, guard_level(), GUARD_INTEGRITY),
+		.strict = strict,
+		.own = own,
+		.version = version,
+		.user_end = TASK_SIZE_MAX,
+	};
 }
 
 /* A reason as two files: how often it refused, and how often it would have. */

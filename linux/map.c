@@ -90,6 +90,15 @@ static struct vm_area_struct *room(unsigned long address, unsigned long number)
 	return vma;
 }
 
+static int may_map(const struct file *file, domid_t domain, const char *name)
+{
+	struct guard_caller caller = guard_caller();
+
+	if (!privcmd_may(file, domain))
+		return -EPERM;
+	return guard_answer(lockdown_rs_map(&caller, domain), name);
+}
+
 static int is_empty(pte_t *entry, unsigned long address, void *data)
 {
 	return pte_none(ptep_get(entry)) ? 0 : -EBUSY;
@@ -199,9 +208,7 @@ static long map_batch(struct file *file, const struct batch *batch, const char *
 	bool paged = false;
 	long error;
 
-	if (!privcmd_may(file, batch->domain))
-		return -EPERM;
-	error = guard_answer(lockdown_rs_map(guard_ask_level(), guard_own(), batch->domain), name);
+	error = may_map(file, batch->domain, name);
 	if (error)
 		return error;
 	if (!batch->number || batch->number > INT_MAX)
@@ -304,9 +311,7 @@ long privcmd_map(struct file *file, void __user *argument)
 		return -ENOSYS;
 	if (copy_from_user(&request, argument, sizeof(request)))
 		return -EFAULT;
-	if (!privcmd_may(file, request.dom))
-		return -EPERM;
-	error = guard_answer(lockdown_rs_map(guard_ask_level(), guard_own(), request.dom), "privcmd.mmap");
+	error = may_map(file, request.dom, "privcmd.mmap");
 	if (error)
 		return error;
 	if (request.num <= 0)
@@ -406,10 +411,7 @@ long privcmd_map_resource(struct file *file, void __user *argument)
 
 	if (copy_from_user(&request, argument, sizeof(request)))
 		return -EFAULT;
-	if (!privcmd_may(file, request.dom))
-		return -EPERM;
-	error = guard_answer(lockdown_rs_map(guard_ask_level(), guard_own(), request.dom),
-			     "privcmd.mmap-resource");
+	error = may_map(file, request.dom, "privcmd.mmap-resource");
 	if (error)
 		return error;
 	/* Both, or neither, which asks for the size. */

@@ -11,53 +11,207 @@
 
 use core::ffi::c_char;
 
-use lockdown_core::hypercall::{Answer, Call, Door, HypercallNumber, OperationNumber, decide};
-use lockdown_core::{Level, Reason, mapping, tables};
+use lockdown_core::guard::{self, Calls, Holder, Memory, Refusal, Registers, Why};
+use lockdown_core::hypercall::{Answer, Call, Door, HypercallNumber, OperationNumber, Relation, decide};
+use lockdown_core::{Level, Reason, XenVersion, mapping, tables};
 
 /// `__HYPERVISOR_dm_op`.
 const DM_OP: HypercallNumber = HypercallNumber(41);
 
-/// May frames of `domain` be mapped into a process of the domain `own`? 0, or the index of the reason and 1. A level
-/// that cannot be counts as the highest, here as everywhere.
+/// Who asks: `struct guard_caller`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Caller {
+    level: u8,
+    strict: u8,
+    own: u16,
+    version: u32,
+    user_end: u64,
+}
+
+/// A hypercall: `struct guard_registers`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Raw {
+    hypercall: u64,
+    arguments: [u64; 5],
+}
+
+/// What came of a call: `struct guard_outcome`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Outcome {
+    end: u32,
+    reason: u32,
+    value: u64,
+    count: u32,
+    operation: *const c_char,
+}
+
+/// The names of `enum guard_end`.
+mod end {
+    pub(crate) const DONE: u32 = 0;
+    pub(crate) const REFUSED: u32 = 1;
+    pub(crate) const FAULT: u32 = 2;
+    pub(crate) const SPACE: u32 = 3;
+    pub(crate) const CALLS: u32 = 4;
+}
+
+#[cfg(not(test))]
+unsafe extern "C" {
+    fn guard_fetch(into: *mut u8, from: u64, length: usize) -> bool;
+    fn guard_store(to: u64, from: *const u8, length: usize);
+    fn guard_issue(registers: *const Raw) -> u64;
+}
+
+/// May frames of `domain` be mapped into a process? 0, or the index of the reason and 1.
+///
+/// # Safety
+/// `caller` must be one that nobody writes during the call, here as everywhere.
 #[unsafe(no_mangle)]
-pub extern "C" fn lockdown_rs_map(level: u8, own: u16, domain: u16) -> u32 {
-    number_of(mapping::decide(domain, own, level_of(level)))
+pub unsafe extern "C" fn lockdown_rs_map(caller: *const Caller, domain: u16) -> u32 {
+    // SAFETY: what the caller promises.
+    number_of(mapping::decide(domain, &unsafe { who(caller) }))
 }
 
 /// May processes issue raw hypercalls at all?
+///
+/// # Safety
+/// As [`lockdown_rs_map`].
 #[unsafe(no_mangle)]
-pub extern "C" fn lockdown_rs_raw(level: u8, strict: u8) -> u32 {
-    match level_of(level) {
-        Some(_) if strict != 0 => refused(Reason::RAW_PATH),
-        _ => 0,
-    }
+pub unsafe extern "C" fn lockdown_rs_raw(caller: *const Caller) -> u32 {
+    // SAFETY: what the caller promises.
+    let strict = unsafe { caller.as_ref() }.is_none_or(|caller| caller.strict != 0);
+    if strict { refused(Reason::RAW_PATH) } else { 0 }
 }
 
 /// May a device model ask this of `domain`? `operation` is the shim's copy of the structure, which Xen gets too.
 /// `name` becomes the operation's name, a static text that ends in a zero byte.
 ///
 /// # Safety
-/// `operation` must be `size` bytes that nobody writes during the call, `name` a place for one pointer.
+/// As [`lockdown_rs_map`]; `operation` must be `size` bytes that nobody writes during the call, `name` a place for one
+/// pointer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockdown_rs_dm_op(
-    level: u8,
-    own: u16,
+    caller: *const Caller,
     domain: u16,
     operation: *const u8,
     size: usize,
     name: *mut *const c_char,
 ) -> u32 {
+    // SAFETY: what the caller promises.
+    let caller = unsafe { who(caller) };
     // SAFETY: the caller hands over `size` bytes, which nobody writes, or nothing.
     let argument = unsafe { bytes(operation, size) };
     // What is too short to name an operation names none that has a rule.
-    let number = argument.first_chunk().map_or(OperationNumber::NONE, |number| OperationNumber(u32::from_le_bytes(*number)));
-    let call = Call { relation: mapping::relation(domain, own), argument, ..Call::new(DM_OP, number) };
+    let number = argument.first_chunk().map_or(OperationNumber::NONE, |bytes| OperationNumber(u32::from_le_bytes(*bytes)));
+    let relation = caller.relation(u64::from(domain)).unwrap_or(Relation::SPECIAL);
+    let call = Call { relation, argument, ..Call::new(DM_OP, number) };
     let row = tables::HYPERCALLS.find(call.hypercall, call.operation, call.selector);
     // SAFETY: the caller hands over a place for one pointer, or nothing.
     if let Some(place) = unsafe { name.as_mut() } {
         *place = row.map_or(c"dm_op", |row| row.name).as_ptr();
     }
-    number_of(decide(&tables::HYPERCALLS, &call, level_of(level), Door::Guard))
+    number_of(decide(&tables::HYPERCALLS, &call, caller.level, Door::Guard))
+}
+
+/// Walks over a hypercall of a process and, where nothing is against it, makes it: with the kernel's copies of what was
+/// decided on, and copies back what Xen may have written into them. `space` is for the copies.
+///
+/// # Safety
+/// As [`lockdown_rs_map`]; `registers` likewise; `space` must be `size` bytes, and `outcome` one place, that nobody else
+/// uses during the call.
+#[unsafe(no_mangle)]
+#[cfg(not(test))]
+pub unsafe extern "C" fn lockdown_rs_call(
+    caller: *const Caller,
+    registers: *const Raw,
+    space: *mut u8,
+    size: usize,
+    outcome: *mut Outcome,
+) {
+    // SAFETY: what the caller promises; no slice is longer than half of all addresses.
+    let (registers, outcome) = unsafe { (registers.as_ref(), outcome.as_mut()) };
+    let (Some(registers), Some(outcome)) = (registers, outcome) else { return };
+    // What is not said otherwise is a refusal.
+    *outcome = Outcome {
+        end: end::REFUSED,
+        reason: u32::from(Reason::UNKNOWN_HYPERCALL.index()),
+        value: 0,
+        count: 0,
+        operation: c"hypercall".as_ptr(),
+    };
+    if space.is_null() || isize::try_from(size).is_err() {
+        return;
+    }
+    // SAFETY: what the caller promises.
+    let (caller, space) = unsafe { (who(caller), core::slice::from_raw_parts_mut(space, size)) };
+    let asked = Registers { hypercall: registers.hypercall, arguments: registers.arguments };
+    match guard::plan(&tables::HYPERCALLS, &tables::LAYOUTS, &caller, &asked, &mut Process, space) {
+        Ok(plan) => {
+            outcome.operation = plan.operation.name.as_ptr();
+            let mut issued = *registers;
+            if point(&plan, &mut issued, space).is_none() {
+                return;
+            }
+            // SAFETY: every address in it is one of the copies or lies, as far as Xen will go from there, in userspace.
+            outcome.value = unsafe { guard_issue(&raw const issued) };
+            outcome.end = end::DONE;
+            for back in plan.back() {
+                if let Some(from) = space.get(back.at..).and_then(|rest| rest.get(..back.length)) {
+                    // SAFETY: that many bytes; the shim checks where they go.
+                    unsafe { guard_store(back.user, from.as_ptr(), from.len()) };
+                }
+            }
+        }
+        Err(refusal) => tell(&refusal, outcome),
+    }
+}
+
+/// Lets registers and lists point to the copies.
+fn point(plan: &guard::Plan<'_>, registers: &mut Raw, space: &mut [u8]) -> Option<()> {
+    let start = space.as_ptr().expose_provenance();
+    for copied in plan.copies() {
+        let address = u64::try_from(start.checked_add(copied.at)?).ok()?;
+        match copied.holder {
+            Holder::Register(number) => *registers.arguments.get_mut(usize::from(number))? = address,
+            Holder::Space(at) => *space.get_mut(at..)?.first_chunk_mut()? = address.to_le_bytes(),
+        }
+    }
+    Some(())
+}
+
+fn tell(refusal: &Refusal<'_>, outcome: &mut Outcome) {
+    if let Some(operation) = refusal.operation {
+        outcome.operation = operation.name.as_ptr();
+    }
+    match refusal.why {
+        Why::Reason(reason) => outcome.reason = u32::from(reason.index()),
+        Why::Fault => outcome.end = end::FAULT,
+        Why::Space(needed) => {
+            outcome.end = end::SPACE;
+            outcome.value = needed;
+        }
+        Why::Calls(Calls { user, count }) => {
+            outcome.end = end::CALLS;
+            outcome.value = user;
+            outcome.count = count;
+            // For a list in a list.
+            outcome.reason = u32::from(Reason::BYPASS.index());
+        }
+    }
+}
+
+/// The memory of the process that calls.
+#[cfg(not(test))]
+struct Process;
+
+#[cfg(not(test))]
+impl Memory for Process {
+    fn fetch(&mut self, from: u64, into: &mut [u8]) -> bool {
+        // SAFETY: as many bytes as there are; the shim checks where they come from.
+        unsafe { guard_fetch(into.as_mut_ptr(), from, into.len()) }
+    }
 }
 
 /// How many reasons there are.
@@ -111,12 +265,25 @@ fn refused(reason: Reason) -> u32 {
     u32::from(reason.index()).saturating_add(1)
 }
 
-const fn level_of(level: u8) -> Option<Level> {
-    match level {
+/// A caller that is none, and a level that cannot be, count as the most restricted.
+///
+/// # Safety
+/// `caller` must be null or one that nobody writes during the call.
+unsafe fn who(caller: *const Caller) -> guard::Caller {
+    const NOBODY: Caller = Caller { level: u8::MAX, strict: 1, own: 0, version: 0, user_end: 0 };
+    // SAFETY: what the caller promises.
+    let caller = unsafe { caller.as_ref() }.unwrap_or(&NOBODY);
+    let level = match caller.level {
         0 => None,
         1 => Some(Level::Integrity),
         _ => Some(Level::Confidentiality),
-    }
+    };
+    let version = match caller.version {
+        0..420 => XenVersion::V4_17,
+        420 => XenVersion::V4_20,
+        _ => XenVersion::HEAD,
+    };
+    guard::Caller { level, own: caller.own, user_end: caller.user_end, version }
 }
 
 /// # Safety
@@ -154,21 +321,25 @@ mod tests {
         assert_eq!(length, 0);
     }
 
+    const DOM0: Caller = Caller { level: 1, strict: 0, own: 0, version: 420, user_end: 1 << 47 };
+
     #[test]
-    fn strict_closes_the_raw_path_once_locked() {
-        assert_eq!(lockdown_rs_raw(0, 1), 0);
-        assert_eq!(lockdown_rs_raw(1, 0), 0);
-        assert_ne!(lockdown_rs_raw(1, 1), 0);
-        assert_ne!(lockdown_rs_raw(9, 1), 0);
+    fn strict_closes_the_raw_path() {
+        // SAFETY: callers of our own, or none.
+        unsafe {
+            assert_eq!(lockdown_rs_raw(&DOM0), 0);
+            assert_ne!(lockdown_rs_raw(&Caller { strict: 1, ..DOM0 }), 0);
+            assert_ne!(lockdown_rs_raw(core::ptr::null()), 0);
+        }
     }
 
     #[test]
     fn a_device_model_governs_other_domains_only() {
         let ask = |domain: u16, operation: &[u8]| {
             let mut name = core::ptr::null();
-            // SAFETY: a slice, and a place for one pointer.
+            // SAFETY: a caller, a slice, and a place for one pointer.
             let answer = unsafe {
-                lockdown_rs_dm_op(1, 0, domain, operation.as_ptr(), operation.len(), &raw mut name)
+                lockdown_rs_dm_op(&DOM0, domain, operation.as_ptr(), operation.len(), &raw mut name)
             };
             assert!(!name.is_null());
             answer

@@ -33,10 +33,20 @@ pub(crate) const XEN: Rules = Rules {
     elsewhere: &[elf::R_X86_64_64],
 };
 
-/// dom0's kernel: what the loader of modules resolves, and a function of the shim's.
+/// dom0's kernel: what the loader of modules resolves, and functions of the shim's.
 pub(crate) const LINUX: Rules = Rules {
     home: "the kernel",
-    offers: &["memcmp", "memcpy", "memmove", "memset", "strlen", "__x86_return_thunk", "guard_fetch"],
+    offers: &[
+        "memcmp",
+        "memcpy",
+        "memmove",
+        "memset",
+        "strlen",
+        "__x86_return_thunk",
+        "guard_fetch",
+        "guard_issue",
+        "guard_store",
+    ],
     in_code: &[elf::R_X86_64_PC32, elf::R_X86_64_PLT32, elf::R_X86_64_32S, elf::R_X86_64_32, elf::R_X86_64_64],
     elsewhere: &[elf::R_X86_64_64],
 };

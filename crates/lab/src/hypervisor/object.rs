@@ -30,8 +30,9 @@ pub(crate) struct Home {
     /// The header that declares them.
     header: &'static str,
     flags: &'static [&'static str],
-    /// What is taken away at the end: objtool looks at Linux's code and wants every function named.
-    strip: &'static str,
+    /// What is taken away at the end. objtool looks at Linux's code and wants every function named; what the unused
+    /// parts of Rust's library wanted is not wanted any more.
+    strip: &'static [&'static str],
     pub(crate) rules: gate::Rules,
 }
 
@@ -42,7 +43,7 @@ pub(crate) const XEN: Home = Home {
     source: "xen/object/src",
     header: "xen/include/lockdown.h",
     flags: XEN_FLAGS,
-    strip: "--strip-unneeded",
+    strip: &["--strip-unneeded"],
     rules: gate::XEN,
 };
 
@@ -53,7 +54,7 @@ pub(crate) const LINUX: Home = Home {
     source: "linux/object/src",
     header: "linux/guard.h",
     flags: LINUX_FLAGS,
-    strip: "--strip-debug",
+    strip: &["--strip-debug", "--strip-unneeded-symbol=__*"],
     rules: gate::LINUX,
 };
 
@@ -141,7 +142,9 @@ pub(crate) fn object_for(
     for source in [ENGINE, home.source] {
         key.add_folder(&project.join(source))?;
     }
-    key.add("strip", home.strip.as_bytes());
+    for option in home.strip {
+        key.add("strip", option.as_bytes());
+    }
     for function in &functions {
         key.add("function", function.as_bytes());
     }
@@ -247,7 +250,8 @@ impl Rust {
         let ld: Vec<&str> = ld.iter().map(String::as_str).collect();
         root.run("ld", &ld, Some(folder)).context("the object cannot be linked")?;
         let object = format!("{inside}/object.o");
-        let arguments = ["--wildcard", "--keep-global-symbol=lockdown_rs_*", self.home.strip, &linked, &object];
+        let keep = &["--wildcard", "--keep-global-symbol=lockdown_rs_*"];
+        let arguments = [keep, self.home.strip, &[linked.as_str(), object.as_str()]].concat();
         root.run("objcopy", &arguments, Some(folder)).context("the object cannot be stripped")?;
         ensure!(work.join("object.o").is_file(), "objcopy wrote nothing");
         Ok(())
