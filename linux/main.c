@@ -12,6 +12,15 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+/*
+ * xenfs is the kernel's own and takes xen_privcmd_fops only if its type has the
+ * version that xenfs was built with. That depends on which structures are known
+ * here, which is what the first four are for; the build checks it.
+ */
+#include <linux/security.h>
+#include <linux/swap.h>
+#include <xen/events.h>
+#include <xen/xen-ops.h>
 #include <xen/acpi.h>
 #include <xen/xen.h>
 #include <uapi/xen/privcmd.h>

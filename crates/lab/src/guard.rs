@@ -17,6 +17,9 @@ const RECIPE: &str = "1";
 /// The shim's source, below the project's folder.
 const SHIM: &str = "linux";
 
+/// What another module of the kernel takes from this one.
+const SHARED_SYMBOL: &str = "xen_privcmd_fops";
+
 /// The module's file.
 pub const MODULE: &str = "xen-privcmd.ko";
 
@@ -117,7 +120,24 @@ fn make(root: &Root, build: &Path, release: &str, say: Say<'_>) -> Result<()> {
         bail!("the guard cannot be built ({}):\n{}", output.status, said.trim());
     }
     ensure!(build.join(MODULE).is_file(), "kbuild made no {MODULE}");
+    // The kernel's own xenfs uses it and would not load.
+    let kernel = fs::read_to_string(root.file(&format!("{headers}/Module.symvers"))?)?;
+    let made = fs::read_to_string(build.join("Module.symvers"))?;
+    let [kernel, made] = [&kernel, &made].map(|list| version_of(list, SHARED_SYMBOL));
+    ensure!(
+        kernel.is_none() || kernel == made,
+        "{SHARED_SYMBOL} has version {made:?}, and the kernel's xenfs wants {kernel:?}: linux/main.c includes other headers"
+    );
     Ok(())
+}
+
+/// The version of a symbol in a `Module.symvers`.
+fn version_of<'a>(list: &'a str, symbol: &str) -> Option<&'a str> {
+    list.lines().find_map(|line| {
+        let mut fields = line.split('\t');
+        let version = fields.next()?;
+        (fields.next()? == symbol).then_some(version)
+    })
 }
 
 fn sign_file(root: &Root) -> Result<String> {
@@ -129,4 +149,16 @@ fn sign_file(root: &Root) -> Result<String> {
         }
     }
     bail!("the root has no sign-file: it belongs to Debian's linux-kbuild")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_of_a_symbol_is_found() {
+        let list = "0x01\tone\tm\tEXPORT_SYMBOL\t\n0x02\ttwo\tm\tEXPORT_SYMBOL_GPL\t\n";
+        assert_eq!(version_of(list, "two"), Some("0x02"));
+        assert_eq!(version_of(list, "three"), None);
+    }
 }
