@@ -73,9 +73,10 @@ example-check: setup-test
 fuzz: setup-test
 	@tools/fuzz $(FUZZ_SECONDS)
 
-# Instructions per option, beside Xen's own parser; fails above a fifth of it.
+# Instructions per option, beside Xen's own parser; fails above a fifth of it. Then those of the guard's walk over a call.
 bench: sources
 	cargo xtask bench-parser --xen-tree "$$(cargo xtask source --release trixie)"
+	cargo xtask bench-walker
 
 # What lockdown costs Xen: builds it without and with, counts instructions of whole machines; a quarter of an hour the first time.
 bench-xen: setup-prove

@@ -1,6 +1,7 @@
 //! Counts instructions per option: the engine, which also judges each option, against Xen's own parser, which has
 //! a table of all of Xen's options and handlers that do nothing.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -128,11 +129,12 @@ pub(crate) fn run(root: &Path, tree: &Path) -> Result<ExitCode> {
     fs::write(folder.path().join("options.c"), text).context("options.c cannot be written")?;
     let bench = root.join(xen_parser::OUR_FOLDER).join("bench.c");
     let xen = xen_parser::compile(root, tree, folder.path(), &[bench])?;
-    let engine = build_engine(root)?;
+    let engine = build("xen_tokens", root)?;
 
     let per_option = |program: &Path| -> Result<f64> {
-        let once = instructions(program, &path, TIMES)?;
-        let twice = instructions(program, &path, 2 * TIMES)?;
+        let line = path.as_os_str();
+        let once = instructions(program, line, TIMES, folder.path())?;
+        let twice = instructions(program, line, 2 * TIMES, folder.path())?;
         let more = twice.checked_sub(once).context("twice the work took fewer instructions")?;
         Ok(as_float(more)? / (f64::from(TIMES) * as_float(u64::try_from(options)?)?))
     };
@@ -199,17 +201,17 @@ fn registrations() -> Result<(usize, String)> {
     Ok((count, text))
 }
 
-/// Builds `benches/xen_tokens.rs` and says where it is.
-fn build_engine(root: &Path) -> Result<PathBuf> {
+/// Builds a program of `benches/` and says where it is.
+pub(crate) fn build(name: &str, root: &Path) -> Result<PathBuf> {
     let output = Command::new("cargo")
-        .args(["bench", "--quiet", "--package", "lockdown-core", "--bench", "xen_tokens", "--no-run"])
+        .args(["bench", "--quiet", "--package", "lockdown-core", "--bench", name, "--no-run"])
         .arg("--message-format=json")
         .current_dir(root)
         .stderr(Stdio::inherit())
         .output()
         .context("cargo cannot be started")?;
     if !output.status.success() {
-        bail!("the engine's benchmark does not build");
+        bail!("the benchmark {name} does not build");
     }
     let messages = String::from_utf8(output.stdout)?;
     let executable = |line: &str| {
@@ -219,14 +221,14 @@ fn build_engine(root: &Path) -> Result<PathBuf> {
     messages.lines().find_map(executable).context("cargo does not say where the benchmark is")
 }
 
-/// How many instructions a program takes for so many rounds.
-fn instructions(program: &Path, lines: &Path, times: u32) -> Result<u64> {
-    let out = lines.with_file_name("callgrind.out");
+/// How many instructions a program takes for so many rounds of what its argument says.
+pub(crate) fn instructions(program: &Path, argument: &OsStr, times: u32, folder: &Path) -> Result<u64> {
+    let out = folder.join("callgrind.out");
     let output = Command::new("valgrind")
         .arg("--tool=callgrind")
         .arg(format!("--callgrind-out-file={}", out.display()))
         .arg(program)
-        .arg(lines)
+        .arg(argument)
         .arg(times.to_string())
         .output()
         .context("valgrind cannot be started")?;

@@ -1,6 +1,7 @@
 //! What the project does to itself. Run as `cargo xtask COMMAND`.
 
 mod bench_parser;
+mod bench_walker;
 mod debian;
 mod drift;
 mod generate;
@@ -79,6 +80,8 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         xen_tree: PathBuf,
     },
+    /// Count the instructions of the guard's walk over the arguments of a call
+    BenchWalker,
     /// Fail if the compiled engine can reach a panic
     PanicFree,
 }
@@ -103,6 +106,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Package { release, refresh, names } => debian::run_packages(&root, release, &names, refresh),
         Command::Oracle { xen_tree, lines, seed } => oracle::run(&root, &xen_tree, lines, seed),
         Command::BenchParser { xen_tree } => bench_parser::run(&root, &xen_tree),
+        Command::BenchWalker => bench_walker::run(&root),
         Command::PanicFree => panic_free::run(&root),
     }
 }

@@ -61,8 +61,8 @@ pub struct Registers {
 
 /// Userspace's memory.
 pub trait Memory {
-    /// Copies from it; `false` if that faults. Called for addresses below [`Caller::user_end`] only, and for no byte
-    /// twice.
+    /// Copies from it; `false` if that faults. Called for addresses below [`Caller::user_end`] only, and for no byte of
+    /// a structure twice. Two structures of one call may overlap.
     fn fetch(&mut self, from: u64, into: &mut [u8]) -> bool;
 
     /// Is told of every buffer that stays where it is, checked already.
@@ -85,11 +85,16 @@ pub struct Leaf {
 pub struct Plan<'t> {
     /// The operation; for an array, that of the last element.
     pub operation: &'t Operation<'t>,
-    copies: [Copied; COPIES],
+    layout: &'t Layout<'t>,
+    /// Where copies come from.
+    users: [u64; COPIES],
+    /// How long they are; one begins where the other ends.
+    lengths: [usize; COPIES],
     count: u8,
-    /// Bytes of one structure in the copy that is written.
-    stride: usize,
-    skipped: Skipped,
+    /// The register that holds the address of the first, counted from 0.
+    register: u8,
+    /// Which pointers of the layout are in use, a bit for each.
+    used: u8,
 }
 
 /// Bytes of userspace that stand in the space.
@@ -225,25 +230,25 @@ pub fn plan<'t, M: Memory + ?Sized>(
         memory,
         space,
         level: caller.level.unwrap_or(Level::Integrity),
-        used: 0,
-        copies: [Copied::NONE; COPIES],
+        users: [0; COPIES],
+        lengths: [0; COPIES],
         count: 0,
-        stride: 0,
-        skipped: Skipped::NONE,
-        operation: None,
+        register: 0,
+        used: 0,
+        found: None,
+        why: UNKNOWN,
     };
-    let outcome = walk.call(rules, registers.hypercall);
-    match (outcome, walk.operation) {
-        (Ok(()), Some(operation)) => Ok(Plan {
+    match (walk.call(rules, registers.hypercall), walk.found) {
+        (Ok(()), Some((operation, Some(layout)))) => Ok(Plan {
             operation,
-            copies: walk.copies,
+            layout,
+            users: walk.users,
+            lengths: walk.lengths,
             count: walk.count,
-            stride: walk.stride,
-            skipped: walk.skipped,
+            register: walk.register,
+            used: walk.used,
         }),
-        // A walk that ends well has met an operation.
-        (Ok(()), None) => Err(Refusal { why: Why::Reason(Reason::UNKNOWN_HYPERCALL), operation: None }),
-        (Err(why), operation) => Err(Refusal { why, operation }),
+        (_, found) => Err(Refusal { why: walk.why, operation: found.map(|(operation, _)| operation) }),
     }
 }
 
@@ -255,14 +260,19 @@ struct Walk<'w, 't, M: ?Sized> {
     memory: &'w mut M,
     space: &'w mut [u8],
     level: Level,
-    /// Bytes of the space that are taken.
-    used: usize,
-    copies: [Copied; COPIES],
+    users: [u64; COPIES],
+    lengths: [usize; COPIES],
     count: u8,
-    stride: usize,
-    skipped: Skipped,
-    operation: Option<&'t Operation<'t>>,
+    register: u8,
+    used: u8,
+    /// The operation, and its layout if that could be used.
+    found: Option<(&'t Operation<'t>, Option<&'t Layout<'t>>)>,
+    /// Why it stopped.
+    why: Why,
 }
+
+/// A walk that stopped; it knows why.
+struct Stopped;
 
 /// The structures of a call, as they stand in the space.
 #[derive(Clone, Copy)]
@@ -276,237 +286,273 @@ struct Structures {
 type Rows<'t> = hypercall::Family<'t>;
 
 impl<'t, M: Memory + ?Sized> Walk<'_, 't, M> {
-    fn call(&mut self, rules: &Rules<'t>, hypercall: u64) -> Result<(), Why> {
-        let number = HypercallNumber(u32::try_from(hypercall).map_err(|_| UNKNOWN)?);
-        let place = rules.family(number).ok_or(UNKNOWN)?;
-        let rows = rules.families.get(place).ok_or(UNKNOWN)?;
-        let family = self.layouts.families.get(place).ok_or(UNKNOWN)?;
+    #[inline(always)]
+    fn call(&mut self, rules: &Rules<'t>, hypercall: u64) -> Result<(), Stopped> {
+        let number = HypercallNumber(u32::try_from(hypercall).map_err(|_| Stopped)?);
+        let place = rules.family(number).ok_or(Stopped)?;
+        let rows = rules.families.get(place).ok_or(Stopped)?;
+        let family = self.layouts.families.get(place).ok_or(Stopped)?;
         match family.at {
-            At::Nowhere => self.known(rows, family, OperationNumber::NONE),
             At::Register(register, mask) => {
                 let whole = self.register(register);
                 // What is above the mask says where a call goes on that Xen had interrupted.
-                let number = u32::try_from(whole).ok().filter(|_| whole & mask == whole);
-                self.known(rows, family, OperationNumber(number.ok_or(Why::Reason(Reason::BYPASS))?))
+                match u32::try_from(whole) {
+                    Ok(number) if whole & mask == whole => self.known(rows, family, OperationNumber(number)),
+                    _ => Err(self.stop(Why::Reason(Reason::BYPASS))),
+                }
             }
             At::Carried(field, carrier) => {
                 let structures = self.carry(carrier)?;
                 self.each(rows, family, structures, field)
             }
+            At::Nowhere => self.known(rows, family, OperationNumber::NONE),
             At::Calls(address, number) => {
-                self.operation = rows.operations.first();
-                Err(self.list(address, number))
+                self.found = rows.operations.first().map(|operation| (operation, None));
+                self.why = self.list(address, number);
+                Err(Stopped)
             }
         }
     }
 
     /// An operation whose number is known before anything is copied.
-    fn known(&mut self, rows: &Rows<'t>, family: &Family<'t>, operation: OperationNumber) -> Result<(), Why> {
-        let selects = family.selectors.iter().find(|at| u32::from(at.number) == operation.0);
-        let (layout, structures) = match selects {
+    #[inline(always)]
+    fn known(&mut self, rows: &Rows<'t>, family: &Family<'t>, operation: OperationNumber) -> Result<(), Stopped> {
+        let (layout, structures) = match family.selector(operation) {
             None => {
                 let layout = self.find(rows, family, operation, Selector::NONE)?;
-                (layout, self.carry(layout.carrier)?)
+                let structures = self.carry(layout.carrier)?;
+                // The usual call, without a loop.
+                if structures.count == 1 {
+                    return self.look(layout, structures.at, structures.size);
+                }
+                (layout, structures)
             }
             Some(at) => {
                 let structures = self.carry(at.carrier)?;
-                let selector = number(at.field, structures.find(self.space, 0).ok_or(UNKNOWN)?)?;
+                let selector = number(at.field, structures.find(self.space, 0).ok_or(Stopped)?)?;
                 (self.find(rows, family, operation, Selector(selector))?, structures)
             }
         };
         for index in 0..structures.count {
-            self.look(layout, structures, index)?;
+            self.look_again(layout, structures.place(index).ok_or(Stopped)?, structures.size)?;
         }
         Ok(())
     }
 
     /// Structures each of which says itself what it is.
+    #[inline(never)]
     fn each(
         &mut self,
         rows: &Rows<'t>,
         family: &Family<'t>,
         structures: Structures,
         field: Field,
-    ) -> Result<(), Why> {
+    ) -> Result<(), Stopped> {
         for index in 0..structures.count {
-            let structure = structures.find(self.space, index).ok_or(UNKNOWN)?;
-            let operation = number(field, structure)?;
-            let selector = match family.selectors.iter().find(|at| u32::from(at.number) == operation) {
+            let structure = structures.find(self.space, index).ok_or(Stopped)?;
+            let operation = OperationNumber(number(field, structure)?);
+            let selector = match family.selector(operation) {
                 Some(at) => Selector(number(at.field, structure)?),
                 None => Selector::NONE,
             };
-            let layout = self.find(rows, family, OperationNumber(operation), selector)?;
-            self.look(layout, structures, index)?;
+            let layout = self.find(rows, family, operation, selector)?;
+            self.look_again(layout, structures.place(index).ok_or(Stopped)?, structures.size)?;
         }
         Ok(())
     }
 
     /// The layout of an operation that is not refused whatever it holds.
+    #[inline(always)]
     fn find(
         &mut self,
         rows: &Rows<'t>,
         family: &Family<'t>,
         number: OperationNumber,
         selector: Selector,
-    ) -> Result<&'t Layout<'t>, Why> {
-        let place = rows.place(number, selector).ok_or(UNKNOWN)?;
-        let operation = rows.operations.get(place).ok_or(UNKNOWN)?;
-        self.operation = Some(operation);
-        refuse(operation.refuses_always(self.level, Door::Guard))?;
+    ) -> Result<&'t Layout<'t>, Stopped> {
+        let place = rows.place(number, selector).ok_or(Stopped)?;
+        let operation = rows.operations.get(place).ok_or(Stopped)?;
+        self.found = Some((operation, None));
+        self.refuse(operation.refuses_always(self.level, Door::Guard))?;
         // A table that is not that of these rules says nothing about them.
-        let row =
-            family.rows.get(place).filter(|row| (row.number, row.selector) == operation.key()).ok_or(UNKNOWN)?;
-        let layout = usize::from(row.layout).checked_sub(1).and_then(|place| self.layouts.layouts.get(place));
-        let layout = layout.ok_or(UNKNOWN)?;
+        let row = family.rows.get(place).filter(|row| (row.number, row.selector) == operation.key());
+        let layout = usize::from(row.ok_or(Stopped)?.layout).checked_sub(1).ok_or(Stopped)?;
+        let layout = self.layouts.layouts.get(layout).ok_or(Stopped)?;
         if !layout.versions.contains(self.caller.version) {
-            return Err(Why::Reason(Reason::INTERFACE_VERSION));
+            return Err(self.stop(Why::Reason(Reason::INTERFACE_VERSION)));
         }
+        self.found = Some((operation, Some(layout)));
         Ok(layout)
     }
 
     /// Holds one structure against its rules, and every buffer that it names against userspace's range.
-    fn look(&mut self, layout: &Layout<'t>, structures: Structures, index: usize) -> Result<(), Why> {
-        let operation = self.operation.ok_or(UNKNOWN)?;
-        let (caller, level, registers) = (self.caller, self.level, self.registers);
-        let structure = structures.find(self.space, index).ok_or(UNKNOWN)?;
-        if layout.version.is_some_and(|version| !version.holds(structure, caller.version)) {
-            return Err(Why::Reason(Reason::INTERFACE_VERSION));
+    #[inline(always)]
+    fn look(&mut self, layout: &Layout<'t>, at: usize, size: usize) -> Result<(), Stopped> {
+        let (operation, _) = self.found.ok_or(Stopped)?;
+        let structure = self.space.get(at..).and_then(|rest| rest.get(..size)).ok_or(Stopped)?;
+        if layout.version.is_some_and(|version| !version.holds(structure, self.caller.version)) {
+            return Err(self.stop(Why::Reason(Reason::INTERFACE_VERSION)));
         }
+        let (caller, level) = (self.caller, self.level);
         let aim = |domain: Option<u64>, may_be_own: bool| {
-            let relation = domain.and_then(|domain| caller.relation(domain));
-            let relation = relation.ok_or(Why::Reason(Reason::SPECIAL_TARGET))?;
-            if may_be_own && [Relation::OWN, Relation::PRIVILEGED].contains(&relation) {
-                return Ok(());
-            }
-            refuse(operation.refuses_target(relation, level, Door::Guard))
+            let Some(relation) = domain.and_then(|domain| caller.relation(domain)) else {
+                return Some(Reason::SPECIAL_TARGET);
+            };
+            let is_own = relation == Relation::OWN || relation == Relation::PRIVILEGED;
+            if may_be_own && is_own { None } else { operation.refuses_target(relation, level, Door::Guard) }
         };
-        match layout.target {
-            Target::None => {}
-            Target::Register(register) => aim(registers.get(usize::from(register)).copied(), false)?,
-            Target::Field(field) => aim(field.read(structure), false)?,
+        let reason = match layout.target {
+            Target::None => None,
+            Target::Register(register) => aim(self.registers.get(usize::from(register)).copied(), false),
+            Target::Field(field) => aim(field.read(structure), false),
+        };
+        let named = |other: &Other<'_>| {
+            if layout::applies(other.when, structure) { aim(other.field.read(structure), other.own) } else { None }
+        };
+        let reason = reason.or_else(|| layout.others.iter().find_map(named));
+        let reason = reason.or_else(|| operation.refuses_values(structure, level, Door::Guard));
+        if reason.is_some() {
+            return self.refuse(reason);
         }
-        for other in layout.others {
-            if layout::applies(other.when, structure) {
-                aim(other.field.read(structure), other.own)?;
+        for (register, buffer) in layout.registers {
+            let user = self.registers.get(usize::from(*register)).copied();
+            match caller.leaf(user, buffer.bytes(structure, self.registers), buffer.direction) {
+                Some(leaf) => self.memory.leaf(leaf),
+                None => return Err(self.foreign()),
             }
         }
-        refuse(operation.refuses_values(structure, level, Door::Guard))?;
-        for (register, buffer) in layout.registers {
-            let user = registers.get(usize::from(*register)).copied();
-            let leaf = caller.leaf(user, buffer.bytes(structure, registers), buffer.direction)?;
-            self.memory.leaf(leaf);
-        }
+        let mut bit = 1_u8;
         for handle in layout.handles {
             if layout::applies(handle.when, structure) {
-                let bytes = handle.buffer.bytes(structure, registers);
-                let leaf = caller.leaf(pointer(structure, handle.offset), bytes, handle.buffer.direction)?;
-                self.memory.leaf(leaf);
-                self.skipped.add(handle.offset)?;
+                let bytes = handle.buffer.bytes(structure, self.registers);
+                match caller.leaf(pointer(structure, handle.offset), bytes, handle.buffer.direction) {
+                    Some(leaf) => self.memory.leaf(leaf),
+                    None => return Err(self.foreign()),
+                }
+                self.used |= bit;
             }
+            bit = bit.wrapping_shl(1);
         }
-        let tail = match &layout.tail {
-            Some(tail) if !structure.is_empty() => Some((tail.offset, tail.buffer.bytes(structure, registers))),
-            _ => None,
-        };
-        let last = usize::from(self.count).checked_sub(1).and_then(|last| self.copies.get_mut(last));
-        if let Some(last) = last.filter(|_| layout.writes) {
-            last.written = true;
+        match &layout.tail {
+            Some(tail) if !structure.is_empty() => {
+                let bytes = tail.buffer.bytes(structure, self.registers);
+                self.extend(tail.offset, bytes)
+            }
+            _ => Ok(()),
         }
-        tail.map_or(Ok(()), |(offset, bytes)| self.extend(offset, bytes.ok_or(FOREIGN)?))
+    }
+
+    /// The same, out of line.
+    #[inline(never)]
+    fn look_again(&mut self, layout: &Layout<'t>, at: usize, size: usize) -> Result<(), Stopped> {
+        self.look(layout, at, size)
     }
 
     /// Copies what the walk needs to see.
-    fn carry(&mut self, carrier: Carrier) -> Result<Structures, Why> {
+    #[inline(always)]
+    fn carry(&mut self, carrier: Carrier) -> Result<Structures, Stopped> {
         match carrier {
             Carrier::None => Ok(Structures::NOTHING),
-            Carrier::Structure(register, _, true) if self.register(register) == 0 => Ok(Structures::NOTHING),
-            Carrier::Structure(register, size, _) => {
-                let at = self.copy(self.register(register), u64::from(size), Holder::Register(register))?;
-                self.stride = usize::from(size);
-                Ok(Structures { at, size: self.stride, count: 1 })
+            Carrier::Structure(register, size, may_be_null) => {
+                let (user, size) = (self.register(register), usize::from(size));
+                if may_be_null && user == 0 {
+                    return Ok(Structures::NOTHING);
+                }
+                self.register = register;
+                let at = self.copy(user, size)?;
+                Ok(Structures { at, size, count: 1 })
             }
-            Carrier::Elements(register, number, size) => {
-                let count = self.register(number);
-                // No element is no operation.
-                let bytes = count.checked_mul(u64::from(size)).filter(|&bytes| bytes > 0).ok_or(UNKNOWN)?;
-                let at = self.copy(self.register(register), bytes, Holder::Register(register))?;
-                self.stride = usize::from(size);
-                Ok(Structures { at, size: self.stride, count: usize::try_from(count).map_err(|_| UNKNOWN)? })
+            Carrier::Elements(register, count, size) => {
+                let (count, size) = (self.register(count), usize::from(size));
+                let user = self.register(register);
+                self.register = register;
+                let at = self.array(user, count, size)?;
+                Ok(Structures { at, size, count: usize::try_from(count).map_err(|_| Stopped)? })
             }
-            Carrier::Buffers(register, number, size) => self.buffers(register, number, size),
+            Carrier::Buffers(register, count, size) => self.buffers(register, count, usize::from(size)),
         }
     }
 
     /// Descriptors of buffers: an address and a size each. The first buffer is the structure, of which Xen gets a copy;
     /// the others are held against userspace's range.
-    fn buffers(&mut self, register: u8, number: u8, size: u16) -> Result<Structures, Why> {
+    #[inline(never)]
+    fn buffers(&mut self, register: u8, count: u8, size: usize) -> Result<Structures, Stopped> {
         const DESCRIPTOR: usize = 16;
-        let bytes = self.register(number).checked_mul(DESCRIPTOR as u64).ok_or(UNKNOWN)?;
-        let at = self.copy(self.register(register), bytes, Holder::Register(register))?;
-        let descriptors = self.space.get(at..self.used).unwrap_or_default();
+        let (user, count) = (self.register(register), self.register(count));
+        self.register = register;
+        let at = self.array(user, count, DESCRIPTOR)?;
+        let [end, _] = self.lengths;
         let mut first = None;
-        for descriptor in descriptors.chunks_exact(DESCRIPTOR) {
-            let leaf = self.caller.leaf(pointer(descriptor, 0), pointer(descriptor, 8), Direction::InOut)?;
-            if first.is_none() {
-                first = Some(leaf);
-            } else {
-                self.memory.leaf(leaf);
+        for descriptor in self.space.get(at..end).unwrap_or_default().chunks_exact(DESCRIPTOR) {
+            match self.caller.leaf(pointer(descriptor, 0), pointer(descriptor, 8), Direction::InOut) {
+                Some(leaf) if first.is_none() => first = Some(leaf),
+                Some(leaf) => self.memory.leaf(leaf),
+                None => return Err(self.foreign()),
             }
         }
-        let structure = first.ok_or(UNKNOWN)?;
+        let structure = first.ok_or(Stopped)?;
         // Xen is told of no more than what was copied.
-        let bytes = structure.bytes.min(u64::from(size));
-        let told = at.checked_add(8).and_then(|told| self.space.get_mut(told..)?.first_chunk_mut());
-        *told.ok_or(UNKNOWN)? = bytes.to_le_bytes();
-        let at = self.copy(structure.user, bytes, Holder::Space(at))?;
-        self.stride = usize::from(size);
-        Ok(Structures { at, size: self.used.saturating_sub(at), count: 1 })
+        let size = usize::try_from(structure.bytes).unwrap_or(size).min(size);
+        let told = self.space.get_mut(at.saturating_add(8)..).and_then(|told| told.first_chunk_mut());
+        *told.ok_or(Stopped)? = u64::try_from(size).map_err(|_| Stopped)?.to_le_bytes();
+        let at = self.copy(structure.user, size)?;
+        Ok(Structures { at, size, count: 1 })
     }
 
-    /// Copies once from userspace, and says where to.
-    fn copy(&mut self, user: u64, bytes: u64, holder: Holder) -> Result<usize, Why> {
-        if !self.caller.owns(user, bytes) {
-            return Err(FOREIGN);
+    /// Copies so many structures. None is no operation.
+    #[inline(never)]
+    fn array(&mut self, user: u64, count: u64, size: usize) -> Result<usize, Stopped> {
+        let bytes = u64::try_from(size).ok().and_then(|size| count.checked_mul(size));
+        match bytes.map(usize::try_from) {
+            Some(Ok(0)) => Err(Stopped),
+            Some(Ok(bytes)) => self.copy(user, bytes),
+            _ => Err(self.foreign()),
         }
-        let at = self.used;
-        let length = self.take(user, bytes)?;
-        let place = self.copies.get_mut(usize::from(self.count)).ok_or(UNKNOWN)?;
-        *place = Copied { user, at, length, holder, written: false };
-        self.count = self.count.saturating_add(1);
+    }
+
+    /// Copies once from userspace to the end of what is taken of the space, and says where to.
+    #[inline(always)]
+    fn copy(&mut self, user: u64, bytes: usize) -> Result<usize, Stopped> {
+        let [first, second] = self.lengths;
+        let at = first.saturating_add(second);
+        let place = usize::from(self.count);
+        self.fetch(user, at, bytes)?;
+        if let (Some(from), Some(length)) = (self.users.get_mut(place), self.lengths.get_mut(place)) {
+            *from = user;
+            *length = bytes;
+            self.count = self.count.wrapping_add(1);
+        }
         Ok(at)
     }
 
-    /// A list that goes on behind the structure, which is the last copy.
-    fn extend(&mut self, offset: u16, bytes: u64) -> Result<(), Why> {
-        let last = usize::from(self.count).checked_sub(1).ok_or(UNKNOWN)?;
-        let Copied { user, length, .. } = *self.copies.get(last).ok_or(UNKNOWN)?;
-        let whole = bytes.checked_add(u64::from(offset)).filter(|&whole| self.caller.owns(user, whole));
-        let length = u64::try_from(length).map_err(|_| UNKNOWN)?;
-        let Some(more) = whole.ok_or(FOREIGN)?.checked_sub(length) else { return Ok(()) };
-        let more = self.take(user.saturating_add(length), more)?;
-        let last = self.copies.get_mut(last).ok_or(UNKNOWN)?;
-        last.length = last.length.saturating_add(more);
-        self.stride = last.length;
+    /// A list that goes on behind the structure, which is the only copy.
+    #[inline(never)]
+    fn extend(&mut self, offset: u16, bytes: Option<u64>) -> Result<(), Stopped> {
+        let ([user, _], [length, _]) = (self.users, self.lengths);
+        let whole = bytes.and_then(|bytes| bytes.checked_add(u64::from(offset))).map(usize::try_from);
+        let Some(Ok(whole)) = whole else { return Err(self.foreign()) };
+        let more = whole.saturating_sub(length);
+        let from = u64::try_from(length).ok().and_then(|length| user.checked_add(length));
+        self.fetch(from.ok_or(Stopped)?, length, more)?;
+        self.lengths = [length.saturating_add(more), 0];
         Ok(())
     }
 
-    /// Fetches to the end of what is taken of the space.
-    fn take(&mut self, user: u64, bytes: u64) -> Result<usize, Why> {
-        let needed = bytes.saturating_add(u64::try_from(self.used).unwrap_or(u64::MAX));
-        let end = usize::try_from(needed).map_err(|_| Why::Space(needed))?;
-        let into = self.space.get_mut(self.used..end).ok_or(Why::Space(needed))?;
-        let length = into.len();
-        if !self.memory.fetch(user, into) {
-            return Err(Why::Fault);
+    fn fetch(&mut self, user: u64, at: usize, bytes: usize) -> Result<(), Stopped> {
+        let end = at.saturating_add(bytes);
+        let wide = |size: usize| u64::try_from(size).unwrap_or(u64::MAX);
+        if !self.caller.owns(user, wide(bytes)) {
+            return Err(self.foreign());
         }
-        self.used = end;
-        Ok(length)
+        let Some(into) = self.space.get_mut(at..end) else { return Err(self.stop(Why::Space(wide(end)))) };
+        if self.memory.fetch(user, into) { Ok(()) } else { Err(self.stop(Why::Fault)) }
     }
 
     /// A list of calls. It is refused as what it is, but whoever asks may take the calls one by one.
-    fn list(&self, address: u8, number: u8) -> Why {
+    #[inline(never)]
+    fn list(&self, address: u8, count: u8) -> Why {
         let user = self.register(address);
-        let count = u32::try_from(self.register(number)).ok().filter(|&count| count <= Calls::MOST);
+        let count = u32::try_from(self.register(count)).ok().filter(|&count| count <= Calls::MOST);
         let Some(count) = count else { return Why::Reason(Reason::BYPASS) };
         let bytes = u64::from(count).saturating_mul(Calls::ENTRY as u64);
         if self.caller.owns(user, bytes) { Why::Calls(Calls { user, count }) } else { FOREIGN }
@@ -516,17 +562,32 @@ impl<'t, M: Memory + ?Sized> Walk<'_, 't, M> {
         // A table names registers that there are.
         self.registers.get(usize::from(register)).copied().unwrap_or(u64::MAX)
     }
+
+    fn refuse(&mut self, reason: Option<Reason>) -> Result<(), Stopped> {
+        match reason {
+            None => Ok(()),
+            Some(reason) => Err(self.stop(Why::Reason(reason))),
+        }
+    }
+
+    #[cold]
+    fn foreign(&mut self) -> Stopped {
+        self.stop(FOREIGN)
+    }
+
+    #[cold]
+    fn stop(&mut self, why: Why) -> Stopped {
+        self.why = why;
+        Stopped
+    }
 }
 
+/// Where a walk stops without saying why, it met nothing that it knows.
 const UNKNOWN: Why = Why::Reason(Reason::UNKNOWN_HYPERCALL);
 const FOREIGN: Why = Why::Reason(Reason::KERNEL_ADDRESS);
 
-fn refuse(reason: Option<Reason>) -> Result<(), Why> {
-    reason.map_or(Ok(()), |reason| Err(Why::Reason(reason)))
-}
-
-fn number(field: Field, structure: &[u8]) -> Result<u32, Why> {
-    field.read(structure).and_then(|wide| u32::try_from(wide).ok()).ok_or(UNKNOWN)
+fn number(field: Field, structure: &[u8]) -> Result<u32, Stopped> {
+    field.read(structure).and_then(|wide| u32::try_from(wide).ok()).ok_or(Stopped)
 }
 
 fn pointer(structure: &[u8], offset: u16) -> Option<u64> {
@@ -534,66 +595,73 @@ fn pointer(structure: &[u8], offset: u16) -> Option<u64> {
 }
 
 impl Caller {
-    fn leaf(&self, user: Option<u64>, bytes: Option<u64>, direction: Direction) -> Result<Leaf, Why> {
-        match (user, bytes) {
-            (Some(user), Some(bytes)) if self.owns(user, bytes) => Ok(Leaf { user, bytes, direction }),
-            _ => Err(FOREIGN),
-        }
+    fn leaf(&self, user: Option<u64>, bytes: Option<u64>, direction: Direction) -> Option<Leaf> {
+        let leaf = Leaf { user: user?, bytes: bytes?, direction };
+        self.owns(leaf.user, leaf.bytes).then_some(leaf)
     }
 }
 
-impl Copied {
-    const NONE: Self = Self { user: 0, at: 0, length: 0, holder: Holder::Register(0), written: false };
+impl Family<'_> {
+    fn selector(&self, operation: OperationNumber) -> Option<&SelectorAt> {
+        self.selectors.iter().find(|at| u32::from(at.number) == operation.0)
+    }
 }
 
 impl Structures {
     const NOTHING: Self = Self { at: 0, size: 0, count: 1 };
 
+    fn place(self, index: usize) -> Option<usize> {
+        self.at.checked_add(self.size.checked_mul(index)?)
+    }
+
     fn find(self, space: &[u8], index: usize) -> Option<&[u8]> {
-        space.get(self.at.checked_add(self.size.checked_mul(index)?)?..)?.get(..self.size)
-    }
-}
-
-/// The pointers of a structure that are in use: they are not copied back, so that userspace keeps what it wrote.
-#[derive(Clone, Copy, Debug)]
-struct Skipped([u16; HANDLES]);
-
-impl Skipped {
-    const NONE: Self = Self([u16::MAX; HANDLES]);
-
-    fn add(&mut self, offset: u16) -> Result<(), Why> {
-        let place = self.0.iter_mut().find(|place| **place == u16::MAX || **place == offset);
-        *place.ok_or(UNKNOWN)? = offset;
-        Ok(())
-    }
-
-    /// From a place in a structure on: how far it is to the next pointer, and over it.
-    fn next(&self, from: usize, end: usize) -> (usize, usize) {
-        let pointers = self.0.iter().filter(|&&offset| offset != u16::MAX).map(|&offset| usize::from(offset));
-        let next = pointers.filter(|offset| offset.saturating_add(8) > from).min().filter(|&offset| offset < end);
-        match next {
-            Some(offset) => (offset.max(from), offset.saturating_add(8).min(end)),
-            None => (end, end),
-        }
+        space.get(self.place(index)?..)?.get(..self.size)
     }
 }
 
 impl<'t> Plan<'t> {
     /// The copies, in the order in which they were made. Their holders are to be set before the call.
-    #[must_use]
-    pub fn copies(&self) -> &[Copied] {
-        self.copies.get(..usize::from(self.count)).unwrap_or_default()
+    pub fn copies(&self) -> impl Iterator<Item = Copied> + use<'t> {
+        let plan = *self;
+        let count = usize::from(plan.count);
+        (0..count).filter_map(move |place| {
+            let at = if place == 0 { 0 } else { *plan.lengths.first()? };
+            // The second is the first that descriptors name.
+            let holder = if place == 0 { Holder::Register(plan.register) } else { Holder::Space(0) };
+            let is_last = place.checked_add(1) == Some(count);
+            Some(Copied {
+                user: *plan.users.get(place)?,
+                at,
+                length: *plan.lengths.get(place)?,
+                holder,
+                written: is_last && plan.layout.writes,
+            })
+        })
     }
 
-    /// What is to be copied back after the call, whatever it answered.
+    /// What is to be copied back after the call, whatever it answered: what Xen may have written, but no pointer that it
+    /// used, so that userspace keeps what it wrote there.
     pub fn back(&self) -> impl Iterator<Item = Back> + use<'t> {
-        Backs { plan: *self, copy: 0, at: 0 }
+        Backs { plan: *self, copied: self.copies().last().filter(|last| last.written), at: 0 }
+    }
+
+    /// From a place in a structure on: how far it is to the next pointer in use, and over it.
+    fn next(&self, from: usize, end: usize) -> (usize, usize) {
+        let mut bits = self.used;
+        for handle in self.layout.handles {
+            let (offset, is_used) = (usize::from(handle.offset), bits & 1 != 0);
+            bits >>= 1;
+            if is_used && offset < end && offset.saturating_add(8) > from {
+                return (offset.max(from), offset.saturating_add(8).min(end));
+            }
+        }
+        (end, end)
     }
 }
 
 struct Backs<'t> {
     plan: Plan<'t>,
-    copy: usize,
+    copied: Option<Copied>,
     at: usize,
 }
 
@@ -601,29 +669,23 @@ impl Iterator for Backs<'_> {
     type Item = Back;
 
     fn next(&mut self) -> Option<Back> {
-        loop {
-            let copied = self.plan.copies().get(self.copy)?;
-            if !copied.written || self.at >= copied.length {
-                self.copy = self.copy.saturating_add(1);
-                self.at = 0;
-                continue;
-            }
-            // Structure by structure; what is shorter than one ends where the copy ends.
-            let within = self.at.checked_rem(self.plan.stride)?;
-            let start = self.at.saturating_sub(within);
-            let end = self.plan.stride.min(copied.length.saturating_sub(start));
-            let (stop, next) = self.plan.skipped.next(within, end);
+        let copied = self.copied?;
+        // Structure by structure, where there are several.
+        let stride = match self.plan.layout.carrier {
+            Carrier::Elements(_, _, size) => usize::from(size),
+            _ => copied.length,
+        };
+        while self.at < copied.length {
             let from = self.at;
-            self.at = start.saturating_add(next);
+            let within = from.checked_rem(stride)?;
+            let (stop, next) = self.plan.next(within, stride);
+            self.at = from.saturating_sub(within).saturating_add(next);
             let length = stop.saturating_sub(within);
             if length > 0 {
-                let offset = u64::try_from(from).ok()?;
-                return Some(Back {
-                    user: copied.user.saturating_add(offset),
-                    at: copied.at.saturating_add(from),
-                    length,
-                });
+                let user = copied.user.saturating_add(u64::try_from(from).ok()?);
+                return Some(Back { user, at: copied.at.saturating_add(from), length });
             }
         }
+        None
     }
 }

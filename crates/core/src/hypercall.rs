@@ -226,7 +226,7 @@ pub struct Condition<'t> {
 pub struct Field {
     /// Bytes from the start of the structure.
     pub offset: u16,
-    /// Its bytes: 1 to 8.
+    /// Its bytes: 1, 2, 4 or 8.
     pub width: u8,
     /// The bits that count.
     pub mask: u64,
@@ -236,9 +236,14 @@ impl Field {
     /// The number, unless the structure ends before it does.
     #[must_use]
     pub fn read(self, structure: &[u8]) -> Option<u64> {
-        let start = usize::from(self.offset);
-        let bytes = structure.get(start..)?.get(..usize::from(self.width))?;
-        let value = bytes.iter().rev().fold(0u64, |value, &byte| (value << 8) | u64::from(byte));
+        let bytes = structure.get(usize::from(self.offset)..)?;
+        let value = match self.width {
+            1 => u64::from(*bytes.first()?),
+            2 => u64::from(u16::from_le_bytes(*bytes.first_chunk()?)),
+            4 => u64::from(u32::from_le_bytes(*bytes.first_chunk()?)),
+            8 => u64::from_le_bytes(*bytes.first_chunk()?),
+            _ => return None,
+        };
         Some(value & self.mask)
     }
 }
@@ -300,6 +305,10 @@ impl Family<'_> {
             Some(&place) => usize::from(place).checked_sub(1)?,
             None => self.operations.iter().position(same)?,
         };
+        let first = self.operations.get(start)?;
+        if first.selector == Operation::ANY_SELECTOR {
+            return same(first).then_some(start);
+        }
         let mut rows = self.operations.get(start..)?.iter().take_while(|row| same(row));
         let selects =
             |row: &Operation<'_>| row.selector == Operation::ANY_SELECTOR || u32::from(row.selector) == selector.0;

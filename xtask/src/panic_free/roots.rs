@@ -6,6 +6,7 @@
 
 use core::panic::PanicInfo;
 
+use lockdown_core::guard::{Caller, Holder, Leaf, Memory, Registers, Why, plan};
 use lockdown_core::hypercall::{
     Answer, Call, Door, HypercallNumber, OperationNumber, Relation, Rules, Selector, decide,
 };
@@ -152,4 +153,60 @@ extern "Rust" fn root_hypercalls(numbers: [u32; 3], relation: u8, locked: u8, ar
     };
     ask(&tables::GATE, Door::Gate);
     ask(&tables::HYPERCALLS, Door::Guard);
+}
+
+/// Userspace's memory is whatever the caller of the root says.
+struct Foreign(fn(u64, &mut [u8]) -> bool);
+
+impl Memory for Foreign {
+    fn fetch(&mut self, from: u64, into: &mut [u8]) -> bool {
+        (self.0)(from, into)
+    }
+
+    fn leaf(&mut self, leaf: Leaf) {
+        keep(leaf.user);
+        keep(leaf.bytes);
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "Rust" fn root_guard(
+    registers: Registers,
+    caller: (u8, u16, u64, u8),
+    entry: &[u8; 64],
+    memory: fn(u64, &mut [u8]) -> bool,
+    space: &mut [u8],
+) {
+    let version = if caller.3 == 0 { XenVersion::V4_17 } else { XenVersion::V4_20 };
+    let caller = Caller { level: level(caller.0), own: caller.1, user_end: caller.2, version };
+    for registers in [registers, Registers::from_entry(entry)] {
+        match plan(&tables::HYPERCALLS, &tables::LAYOUTS, &caller, &registers, &mut Foreign(memory), space) {
+            Ok(plan) => {
+                keep_text(plan.operation.name.to_bytes());
+                for copied in plan.copies() {
+                    keep(copied.user);
+                    keep(copied.at);
+                    keep(copied.length);
+                    keep(match copied.holder {
+                        Holder::Register(register) => usize::from(register),
+                        Holder::Space(at) => at,
+                    });
+                }
+                for back in plan.back() {
+                    keep(back.user);
+                    keep(back.at);
+                    keep(back.length);
+                }
+            }
+            Err(refusal) => match refusal.why {
+                Why::Reason(reason) => keep(reason.index()),
+                Why::Fault => keep(0_u8),
+                Why::Space(bytes) => keep(bytes),
+                Why::Calls(calls) => {
+                    keep(calls.user);
+                    keep(calls.count);
+                }
+            },
+        }
+    }
 }

@@ -168,7 +168,7 @@ pub enum Count {
     Bits(Field),
     /// The number times itself.
     Square(Field),
-    /// What is left of the first number when the second is taken off, and so many more.
+    /// The first number and so many more, less the second.
     Between(Field, Field, u64),
 }
 
@@ -196,7 +196,7 @@ impl Buffer {
                 number.checked_mul(number)?
             }
             Count::Between(field, minus, plus) => {
-                field.read(structure)?.checked_sub(minus.read(structure)?)?.checked_add(plus)?
+                field.read(structure)?.checked_add(plus)?.checked_sub(minus.read(structure)?)?
             }
         };
         elements.checked_mul(u64::from(self.size))
