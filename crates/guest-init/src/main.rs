@@ -47,6 +47,11 @@ fn main() -> ExitCode {
     for step in &plan.steps {
         steps::run(step, &mut console);
     }
+    if plan.guard.is_some() {
+        for line in modules::guard_lines() {
+            console.line(&line);
+        }
+    }
     console.event(&Event::Done);
 
     rustix::fs::sync();

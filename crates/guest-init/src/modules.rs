@@ -50,6 +50,34 @@ pub(crate) fn load_guard(file: &str) -> Result<(), String> {
     stands(&list)
 }
 
+/// What the guard said in the kernel's log, which is kept off the console while steps run.
+pub(crate) fn guard_lines() -> Vec<String> {
+    use std::io::Read as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let Ok(mut log) = fs::OpenOptions::new().read(true).custom_flags(flags).open("/dev/kmsg") else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    let mut record = [0; 8192];
+    loop {
+        match log.read(&mut record) {
+            Ok(length) => {
+                let text = String::from_utf8_lossy(record.get(..length).unwrap_or_default()).into_owned();
+                // After the semicolon comes what was said.
+                let said = text.split_once(';').map_or("", |(_, said)| said).lines().next().unwrap_or_default();
+                if said.starts_with("lockdown: ") {
+                    found.push(said.to_owned());
+                }
+            }
+            // A record that was overwritten before it was read.
+            Err(error) if error.raw_os_error() == Some(Errno::PIPE.raw_os_error()) => {}
+            Err(_) => return found,
+        }
+    }
+}
+
 /// It is in the list and its own user: it cannot be removed.
 fn stands(list: &str) -> Result<(), String> {
     let line = list.lines().find(|line| line.starts_with("xen_privcmd ")).ok_or("it is not in /proc/modules")?;

@@ -11,7 +11,6 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use lockdown_lab::boot::End;
 use lockdown_lab::count::{self, Build};
-use lockdown_lab::guard;
 use lockdown_lab::image::Parts;
 use lockdown_lab::inside::{self, Inside};
 use lockdown_lab::lab::{self, Lab, Scenario, Xen};
@@ -158,7 +157,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         }
         Command::Guard => {
             let root = Root::get(&folder, &say)?;
-            let built = guard::build(&root, &folder, &root.kernel_release()?, &say)?;
+            let built = lockdown_lab::guard::build(&root, &folder, &root.kernel_release()?, &say)?;
             println!("{}", built.module.display());
             Ok(ExitCode::SUCCESS)
         }
@@ -187,7 +186,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             }
             let dom0 = dom0.into();
             let mut more = Vec::new();
-            let mut plan = match plan {
+            let plan = match plan {
                 Some(file) => serde_json::from_slice(&fs::read(&file)?)
                     .with_context(|| format!("the plan {}", file.display()))?,
                 None if tools => {
@@ -200,16 +199,20 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                 let (path, file) = pair.split_once('=').context("--add takes PATH=FILE")?;
                 more.push((path.to_owned(), fs::read(file)?));
             }
-            if guard {
-                plan.guard = Some(guard::PLACE.to_owned());
-                more.push((guard::PLACE.to_owned(), lab.guard(&say)?));
-            }
+            let guard = guard.then(|| lab.guard(&say)).transpose()?;
             let started = Instant::now();
+            let tried = match hypervisor {
+                Some(file) => {
+                    let image = fs::read(&file).with_context(|| file.display().to_string())?;
+                    Xen { name: "given", image, guard }
+                }
+                None => Xen { guard, ..lab.stock.clone() },
+            };
             let config = match config {
                 Some(file) => fs::read_to_string(&file).with_context(|| file.display().to_string())?,
-                None => lab::config(dom0, &xen, &linux),
+                None => lab::config(dom0, &xen, format!("{} {linux}", tried.linux_options()).trim()),
             };
-            let ramdisk = lab.initramfs(&plan, &more)?;
+            let ramdisk = lab.initramfs_for(&tried, &plan, &more)?;
             let mut files = Vec::new();
             for pair in &disk {
                 let (path, file) = pair.split_once('=').context("--disk takes PATH=FILE")?;
@@ -225,13 +228,6 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                 config: has(Section::Config).then_some(config),
                 kernel: has(Section::Kernel).then(|| lab.kernel.clone()),
                 ramdisk: has(Section::Ramdisk).then_some(ramdisk),
-            };
-            let tried = match hypervisor {
-                Some(file) => {
-                    let image = fs::read(&file).with_context(|| file.display().to_string())?;
-                    Xen { name: "given", image }
-                }
-                None => lab.stock.clone(),
             };
             let image = lab.unified(&tried, &parts)?;
             let image = lab.signed(&image, &lab.keys.trusted)?;

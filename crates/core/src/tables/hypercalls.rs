@@ -4719,7 +4719,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
                 255, 250, 255, 250, 224, 255, 250, 250, 250, 0, 0, 0, 250, 250, 250, 224, 255, 255, 255, 255, 0,
                 250, 250, 255, 234, 255, 255, 255, 0, 224, 0, 0, 0, 255, 250, 255, 255, 0, 234, 250, 250, 250,
                 250, 255, 255, 250, 250, 240, 224, 0, 255, 250, 250, 250, 240, 0, 255, 240, 250, 0, 255, 224, 250,
-                255, 224, 250, 255, 255, 255, 255,
+                255, 224, 250, 255, 255, 250, 255,
             ],
             operations: &[
                 Operation {
@@ -5573,10 +5573,10 @@ pub static HYPERCALLS: Rules<'static> = Rules {
                 Operation {
                     number: 89,
                     selector: Operation::ANY_SELECTOR,
-                    class: OperationClass::Absent,
-                    always: Some(Clause { door: Door::Guard, reason: Reason::UNKNOWN_HYPERCALL }),
-                    own: None,
-                    special: None,
+                    class: OperationClass::ControlPlane,
+                    always: None,
+                    own: Some(Clause { door: Door::Guard, reason: Reason::OWN_TARGET }),
+                    special: Some(Clause { door: Door::Guard, reason: Reason::SPECIAL_TARGET }),
                     other: None,
                     name: c"domctl.set_llc_colors",
                     values: &[],
