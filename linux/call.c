@@ -2,7 +2,7 @@
 /*
  * Hypercalls of processes: raw ones, and those of a device model.
  */
-#define pr_fmt(fmt) "lockdown: " fmt
+#define pr_fmt(fmt) "lockdown-guard: " fmt
 
 #include <linux/mm.h>
 #include <linux/sched/signal.h>

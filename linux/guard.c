@@ -6,7 +6,7 @@
  * stays locked, whatever the kernel's own state says later. While nothing is
  * locked the same questions are asked, and the answers are only counted.
  */
-#define pr_fmt(fmt) "lockdown: " fmt
+#define pr_fmt(fmt) "lockdown-guard: " fmt
 
 #include <linux/kobject.h>
 #include <linux/module.h>

@@ -67,7 +67,7 @@ pub(crate) fn guard_lines() -> Vec<String> {
                 let text = String::from_utf8_lossy(record.get(..length).unwrap_or_default()).into_owned();
                 // After the semicolon comes what was said.
                 let said = text.split_once(';').map_or("", |(_, said)| said).lines().next().unwrap_or_default();
-                if said.starts_with("lockdown: ") {
+                if said.starts_with("lockdown-guard: ") {
                     found.push(said.to_owned());
                 }
             }
