@@ -18,7 +18,7 @@
 
 #include "guard.h"
 
-/* Xen takes fewer; the names are from what the stock driver allows at most. */
+/* More and larger ones than any device model hands over; the stock driver has the same limits. */
 #define DM_OP_BUFFERS 16
 #define DM_OP_BUFFER_SIZE 4096
 /* The structure itself is decided on, so Xen gets the copy that was. */
@@ -63,7 +63,7 @@ static int dm_op_prepare(struct dm_op *work, unsigned int number)
 			return -E2BIG;
 		if (!access_ok(buffer->uptr, buffer->size))
 			return -EFAULT;
-		if (index) {
+		if (index && buffer->size) {
 			error = pin(work, buffer);
 			if (error)
 				return error;

@@ -104,7 +104,8 @@ pub unsafe extern "C" fn lockdown_rs_dm_op(
     // SAFETY: the caller hands over `size` bytes, which nobody writes, or nothing.
     let argument = unsafe { bytes(operation, size) };
     // What is too short to name an operation names none that has a rule.
-    let number = argument.first_chunk().map_or(OperationNumber::NONE, |bytes| OperationNumber(u32::from_le_bytes(*bytes)));
+    let number =
+        argument.first_chunk().map_or(OperationNumber::NONE, |bytes| OperationNumber(u32::from_le_bytes(*bytes)));
     let relation = caller.relation(u64::from(domain)).unwrap_or(Relation::SPECIAL);
     let call = Call { relation, argument, ..Call::new(DM_OP, number) };
     let row = tables::HYPERCALLS.find(call.hypercall, call.operation, call.selector);
@@ -338,9 +339,8 @@ mod tests {
         let ask = |domain: u16, operation: &[u8]| {
             let mut name = core::ptr::null();
             // SAFETY: a caller, a slice, and a place for one pointer.
-            let answer = unsafe {
-                lockdown_rs_dm_op(&DOM0, domain, operation.as_ptr(), operation.len(), &raw mut name)
-            };
+            let answer =
+                unsafe { lockdown_rs_dm_op(&DOM0, domain, operation.as_ptr(), operation.len(), &raw mut name) };
             assert!(!name.is_null());
             answer
         };

@@ -165,12 +165,7 @@ fn type_name(r_type: elf::RelocationType) -> String {
     }
 }
 
-fn symbols(
-    rules: &Rules,
-    file: &File<'_>,
-    functions: &BTreeSet<String>,
-    found: &mut dyn FnMut(String),
-) {
+fn symbols(rules: &Rules, file: &File<'_>, functions: &BTreeSet<String>, found: &mut dyn FnMut(String)) {
     let mut offered = BTreeSet::new();
     for symbol in file.symbols() {
         let name = symbol.name().unwrap_or("?");

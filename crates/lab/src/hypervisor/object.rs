@@ -269,13 +269,22 @@ impl Rust {
         let mut command = root.command("rustc", Some(folder));
         // Building the library needs what only the compiler's own developers may use.
         command.env("RUSTC_BOOTSTRAP", "1");
-        command.args(FLAGS).args(self.home.flags).args(arguments).args(["--crate-name", name, "--out-dir", out]).arg(format!("-L{out}"));
+        command
+            .args(FLAGS)
+            .args(self.home.flags)
+            .args(arguments)
+            .args(["--crate-name", name, "--out-dir", out])
+            .arg(format!("-L{out}"));
         let output = command.arg(source).output().context("unshare cannot be started: install util-linux")?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
             // Its warnings about features of the processor that it does not know by name are no help.
             let from = said.find("error").unwrap_or(0);
-            bail!("{name} cannot be compiled for {}: {}", self.home.name, said.get(from..).unwrap_or_default().trim());
+            bail!(
+                "{name} cannot be compiled for {}: {}",
+                self.home.name,
+                said.get(from..).unwrap_or_default().trim()
+            );
         }
         Ok(())
     }

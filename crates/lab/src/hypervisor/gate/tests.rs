@@ -94,9 +94,9 @@ fn every_instruction_is_looked_at() {
         (&[0xc5, 0xfc, 0x77], "AVX"),               // vzeroall
         (&[0xd9, 0xe8], "FPU"),                     // fld1, without an operand
         (&[0x0f, 0xef, 0xc0], "MMX"),               // pxor mm0, mm0
-        (&[0xff, 0xe0], "without a thunk"),     // jmp rax
-        (&[0xff, 0x10], "without a thunk"),     // call [rax]
-        (&[0xc3], "returns without a thunk"),   // ret
+        (&[0xff, 0xe0], "without a thunk"),         // jmp rax
+        (&[0xff, 0x10], "without a thunk"),         // call [rax]
+        (&[0xc3], "returns without a thunk"),       // ret
         (&[0x0f, 0x01, 0xd9], "uses vmmcall"),      // vmmcall
         (&[0x06], "bytes that are no instruction"), // push es, gone in 64 bit
     ];
@@ -182,7 +182,8 @@ fn nothing_writable_and_nothing_unknown_goes_into_xen() {
 
 #[test]
 fn what_is_no_object_is_told() {
-    let said = |bytes: &[u8]| check(&XEN, bytes, &functions(HEADER)).iter().map(Problem::to_string).collect::<String>();
+    let said =
+        |bytes: &[u8]| check(&XEN, bytes, &functions(HEADER)).iter().map(Problem::to_string).collect::<String>();
     assert!(said(b"").contains("no ELF object"));
     assert!(said(&[0x7f; 100]).contains("no ELF object"));
     let arm = Object::new(BinaryFormat::Elf, Architecture::Aarch64, object::Endianness::Little);
