@@ -44,6 +44,7 @@
 #define LOCKDOWN_REASON_PASSTHROUGH "passthrough"
 #define LOCKDOWN_REASON_KERNEL_ADDRESS "kernel-address"
 #define LOCKDOWN_REASON_INTERFACE_VERSION "interface-version"
+#define LOCKDOWN_REASON_RAW_PATH "raw-path"
 #define LOCKDOWN_REASON_MEMORY_READ "memory-read"
 #define LOCKDOWN_REASON_LOG_READ "log-read"
 #define LOCKDOWN_REASON_TRACE_READ "trace-read"

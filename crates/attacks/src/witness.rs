@@ -200,6 +200,11 @@ pub(crate) fn raw_write(privcmd: &Privcmd) -> Result<Result<String, String>> {
     })
 }
 
+/// Whether dom0's kernel has the guard, which closes some operations whole: their twins then do what is left of them.
+pub(crate) fn is_guarded() -> bool {
+    std::path::Path::new("/sys/kernel/xen-lockdown").exists()
+}
+
 /// The twin of attacks by raw pointers: the same call with memory of our own.
 pub(crate) fn version_works(privcmd: &Privcmd) -> Outcome {
     let buffer = Buffer::new(1)?;

@@ -36,6 +36,7 @@ pub mod guard;
 pub mod hypercall;
 pub mod linux_text;
 mod lockdown;
+pub mod mapping;
 mod reason;
 mod rule;
 pub mod tables;

@@ -59,6 +59,13 @@ impl Console {
         }
     }
 
+    /// Writes a line for whoever reads the log; it means nothing to the lab.
+    pub(crate) fn line(&mut self, text: &str) {
+        if let Some(file) = &mut self.file {
+            drop(file.write_all(format!("\n{}", cut(text)).as_bytes()));
+        }
+    }
+
     /// Tells what failed.
     pub(crate) fn trouble(&mut self, id: &str, message: &str) {
         self.event(&Event::Trouble { id, message: cut(message) });

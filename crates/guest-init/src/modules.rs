@@ -41,6 +41,51 @@ pub(crate) fn load(names: &[String], console: &mut Console) {
     }
 }
 
+/// Loads the guard from `file` and sees that it stands. Anything but success is an error: another driver under its name
+/// would answer `EEXIST`.
+pub(crate) fn load_guard(file: &str) -> Result<(), String> {
+    let module = File::open(file).map_err(|error| format!("{file}: {error}"))?;
+    rustix::system::finit_module(&module, c"", 0).map_err(|error| format!("{file}: {error}"))?;
+    let list = fs::read_to_string("/proc/modules").map_err(|error| format!("/proc/modules: {error}"))?;
+    stands(&list)
+}
+
+/// What the guard said in the kernel's log, which is kept off the console while steps run.
+pub(crate) fn guard_lines() -> Vec<String> {
+    use std::io::Read as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let Ok(mut log) = fs::OpenOptions::new().read(true).custom_flags(flags).open("/dev/kmsg") else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    let mut record = [0; 8192];
+    loop {
+        match log.read(&mut record) {
+            Ok(length) => {
+                let text = String::from_utf8_lossy(record.get(..length).unwrap_or_default()).into_owned();
+                // After the semicolon comes what was said.
+                let said = text.split_once(';').map_or("", |(_, said)| said).lines().next().unwrap_or_default();
+                if said.starts_with("lockdown-guard: ") {
+                    found.push(said.to_owned());
+                }
+            }
+            // A record that was overwritten before it was read.
+            Err(error) if error.raw_os_error() == Some(Errno::PIPE.raw_os_error()) => {}
+            Err(_) => return found,
+        }
+    }
+}
+
+/// It is in the list and its own user: it cannot be removed.
+fn stands(list: &str) -> Result<(), String> {
+    let line = list.lines().find(|line| line.starts_with("xen_privcmd ")).ok_or("it is not in /proc/modules")?;
+    let users = line.split(' ').nth(3).unwrap_or_default();
+    let own = users.split(',').any(|user| user == "xen_privcmd");
+    if own { Ok(()) } else { Err(format!("it can be removed: /proc/modules says {line:?}")) }
+}
+
 fn built_in(folder: &Path, name: &str) -> bool {
     let list = fs::read_to_string(folder.join("modules.builtin")).unwrap_or_default();
     list.lines().any(|line| key(line) == spelled(name))
@@ -107,6 +152,14 @@ fn spelled(name: &str) -> String {
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_guard_that_stands_is_its_own_user() {
+        assert!(stands("xen_privcmd 53248 2 xen_privcmd, Live 0x0 (OE)\n").is_ok());
+        assert!(stands("xen_privcmd 53248 3 xenfs,xen_privcmd, Live 0x0 (OE)\n").is_ok());
+        assert!(stands("xen_privcmd 53248 1 xenfs, Live 0x0\n").is_err());
+        assert!(stands("xenfs 4096 0 - Live 0x0\n").is_err());
+    }
 
     #[test]
     fn what_is_needed_comes_first() {

@@ -12,6 +12,9 @@ const SCHEMA: &str = "xen-lockdown/plan/1";
 #[serde(deny_unknown_fields)]
 pub(crate) struct Plan {
     schema: String,
+    /// The guard's file.
+    #[serde(default)]
+    pub(crate) guard: Option<String>,
     /// Names of modules, in the order in which they are loaded.
     #[serde(default)]
     pub(crate) modules: Vec<String>,
@@ -43,6 +46,7 @@ impl Plan {
     pub(crate) fn power_off_only() -> Self {
         Self {
             schema: SCHEMA.to_owned(),
+            guard: None,
             modules: Vec::new(),
             daemons: Vec::new(),
             steps: Vec::new(),

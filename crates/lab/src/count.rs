@@ -110,7 +110,7 @@ impl Build {
         let sizes = Sizes::of(&syms).with_context(|| path.display().to_string())?;
         let (path, config) = file("config")?;
         let config = String::from_utf8(config).with_context(|| path.display().to_string())?;
-        Ok(Self { name, xen: Xen { name, image }, places, sizes, config })
+        Ok(Self { name, xen: Xen { name, image, guard: None }, places, sizes, config })
     }
 }
 
@@ -331,7 +331,7 @@ fn count(lab: &Lab, build: &Build, dom0: Dom0, until: &[String], plugin: &[u8]) 
     let parts = Parts {
         config: Some(lab::config(dom0, "", "")),
         kernel: Some(lab.kernel.clone()),
-        ramdisk: Some(lab.small_initramfs_with(vec![step])?),
+        ramdisk: Some(lab.small_initramfs_with(&build.xen, vec![step])?),
     };
     let image = lab.signed(&lab.unified(&build.xen, &parts)?, &lab.keys.trusted)?;
     let mut scenario = Scenario::new(&format!("count-{}-{}", build.name, dom0.name()), dom0, image.bytes);

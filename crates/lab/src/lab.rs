@@ -12,6 +12,7 @@ use fs4::FileExt;
 use crate::boot::{self, Boot, Limits};
 use crate::console::Line;
 use crate::esp::DiskFile;
+use crate::guard;
 use crate::guest::{self, Guest};
 use crate::image::{self, Parts, Signed};
 use crate::initramfs::Initramfs;
@@ -96,6 +97,16 @@ pub struct Xen {
     pub name: &'static str,
     /// `xen.efi`, not signed.
     pub image: Vec<u8>,
+    /// The guard that dom0's initramfs loads first, signed.
+    pub guard: Option<Vec<u8>>,
+}
+
+impl Xen {
+    /// What dom0's signed command line says with it.
+    #[must_use]
+    pub fn linux_options(&self) -> &'static str {
+        if self.guard.is_some() { guard::OPTIONS } else { "" }
+    }
 }
 
 /// One machine to boot.
@@ -164,7 +175,7 @@ impl Lab {
         root::ensure_space(folder, SPACE)?;
         let keys = Keys::get(&root, folder)?;
         let guest = guest::build(project, folder, say)?;
-        let stock = Xen { name: "stock", image: fs::read(root.file(XEN_IMAGE)?)? };
+        let stock = Xen { name: "stock", image: fs::read(root.file(XEN_IMAGE)?)?, guard: None };
         let release = root.kernel_release()?;
         let kernel = fs::read(root.file(&format!("/boot/vmlinuz-{release}"))?)?;
         let runs = tempfile::Builder::new().prefix(RUN).tempdir_in(folder)?;
@@ -179,6 +190,17 @@ impl Lab {
         // A later run removes what has no such mark.
         let _ = fs::write(self.runs.path().join(KEPT), "");
         self.runs.path().to_owned()
+    }
+
+    /// The guard for the kernel, built where it is not there, and signed with the key that firmware trusts.
+    ///
+    /// # Errors
+    /// Where it cannot be built or signed.
+    pub fn guard(&self, say: &(dyn Fn(&str) + Sync)) -> Result<Vec<u8>> {
+        let folder = self.root.folder().parent().context("the root has no parent folder")?;
+        let built = guard::build(&self.root, folder, &self.release, say)?;
+        let module = fs::read(&built.module).with_context(|| built.module.display().to_string())?;
+        guard::sign(&self.root, folder, &module, &self.keys.trusted)
     }
 
     /// dom0's initramfs with `plan`, and `more` files in it.
@@ -204,22 +226,39 @@ impl Lab {
         archive.to_bytes()
     }
 
+    /// As [`Lab::initramfs`], with the guard that goes with `xen`.
+    ///
+    /// # Errors
+    /// Where the root lacks something.
+    pub fn initramfs_for(&self, xen: &Xen, plan: &Plan, more: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
+        let Some(module) = &xen.guard else { return self.initramfs(plan, more) };
+        let plan = Plan { guard: Some(guard::PLACE.to_owned()), ..plan.clone() };
+        let mut more = more.to_vec();
+        more.push((guard::PLACE.to_owned(), module.clone()));
+        self.initramfs(&plan, &more)
+    }
+
     /// An initramfs that only says how dom0 sees the machine, and loads what the guard will replace.
     ///
     /// # Errors
     /// Where the root lacks something.
-    pub fn small_initramfs(&self) -> Result<Vec<u8>> {
-        self.small_initramfs_with(Vec::new())
+    pub fn small_initramfs(&self, xen: &Xen) -> Result<Vec<u8>> {
+        self.small_initramfs_with(xen, Vec::new())
     }
 
     /// As [`Lab::small_initramfs`], and then carries out `steps`, without Xen's daemons and tools.
     ///
     /// # Errors
     /// Where the root lacks something.
-    pub fn small_initramfs_with(&self, steps: Vec<Step>) -> Result<Vec<u8>> {
+    pub fn small_initramfs_with(&self, xen: &Xen, steps: Vec<Step>) -> Result<Vec<u8>> {
         let modules = ["efivarfs", "xen-privcmd"];
-        let plan = Plan { modules: modules.map(str::to_owned).to_vec(), daemons: Vec::new(), ..Plan::new(steps) };
+        let mut plan =
+            Plan { modules: modules.map(str::to_owned).to_vec(), daemons: Vec::new(), ..Plan::new(steps) };
         let mut archive = Initramfs::new();
+        if let Some(module) = &xen.guard {
+            plan.guard = Some(guard::PLACE.to_owned());
+            archive.add_file(guard::PLACE, module.clone(), false);
+        }
         archive.add_file("/init", fs::read(&self.guest.init)?, true);
         archive.add_file(OTHER_PROGRAM, fs::read(&self.guest.attacks)?, true);
         archive.add_file("/lab/plan.json", serde_json::to_vec(&plan)?, false);

@@ -7,6 +7,7 @@ pub mod boot;
 pub mod console;
 pub mod count;
 pub mod esp;
+pub mod guard;
 pub mod guest;
 pub mod hypervisor;
 pub mod image;

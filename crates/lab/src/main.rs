@@ -36,6 +36,8 @@ struct Arguments {
 enum Command {
     /// Make the Debian root if it is not there; print its folder
     Root,
+    /// Build the guard for the root's kernel if it is not there; print its file
+    Guard,
     /// Boot Debian's Xen and kernel under Secure Boot, carry out a plan, print what the machine says
     Boot {
         /// How dom0 runs
@@ -68,6 +70,9 @@ enum Command {
         /// Run the toolstack's steps
         #[arg(long, conflicts_with_all = ["plan", "attack", "attacks"])]
         toolstack: bool,
+        /// Load the guard first, as the columns called locked do
+        #[arg(long)]
+        guard: bool,
         /// Boot without Secure Boot
         #[arg(long)]
         insecure: bool,
@@ -150,6 +155,12 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             println!("{}", Root::get(&folder, &say)?.folder().display());
             Ok(ExitCode::SUCCESS)
         }
+        Command::Guard => {
+            let root = Root::get(&folder, &say)?;
+            let built = lockdown_lab::guard::build(&root, &folder, &root.kernel_release()?, &say)?;
+            println!("{}", built.module.display());
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Boot {
             dom0,
             plan,
@@ -161,6 +172,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             attack,
             attacks,
             toolstack: tools,
+            guard,
             insecure,
             config,
             without,
@@ -187,12 +199,20 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                 let (path, file) = pair.split_once('=').context("--add takes PATH=FILE")?;
                 more.push((path.to_owned(), fs::read(file)?));
             }
+            let guard = guard.then(|| lab.guard(&say)).transpose()?;
             let started = Instant::now();
+            let tried = match hypervisor {
+                Some(file) => {
+                    let image = fs::read(&file).with_context(|| file.display().to_string())?;
+                    Xen { name: "given", image, guard }
+                }
+                None => Xen { guard, ..lab.stock.clone() },
+            };
             let config = match config {
                 Some(file) => fs::read_to_string(&file).with_context(|| file.display().to_string())?,
-                None => lab::config(dom0, &xen, &linux),
+                None => lab::config(dom0, &xen, format!("{} {linux}", tried.linux_options()).trim()),
             };
-            let ramdisk = lab.initramfs(&plan, &more)?;
+            let ramdisk = lab.initramfs_for(&tried, &plan, &more)?;
             let mut files = Vec::new();
             for pair in &disk {
                 let (path, file) = pair.split_once('=').context("--disk takes PATH=FILE")?;
@@ -208,13 +228,6 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                 config: has(Section::Config).then_some(config),
                 kernel: has(Section::Kernel).then(|| lab.kernel.clone()),
                 ramdisk: has(Section::Ramdisk).then_some(ramdisk),
-            };
-            let tried = match hypervisor {
-                Some(file) => {
-                    let image = fs::read(&file).with_context(|| file.display().to_string())?;
-                    Xen { name: "given", image }
-                }
-                None => lab.stock.clone(),
             };
             let image = lab.unified(&tried, &parts)?;
             let image = lab.signed(&image, &lab.keys.trusted)?;

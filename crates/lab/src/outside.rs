@@ -66,9 +66,9 @@ impl<'a> Stage<'a> {
     /// # Errors
     /// Where that fails: then nothing that follows would count.
     pub fn new(lab: &'a Lab, xen: &'a Xen, dom0: Dom0) -> Result<Self> {
-        let ramdisk = lab.small_initramfs()?;
+        let ramdisk = lab.small_initramfs(xen)?;
         let parts = Parts {
-            config: Some(config(dom0, "", "")),
+            config: Some(config(dom0, "", xen.linux_options())),
             kernel: Some(lab.kernel.clone()),
             ramdisk: Some(ramdisk.clone()),
         };
@@ -99,7 +99,7 @@ impl<'a> Stage<'a> {
 
     fn parts(&self) -> Parts {
         Parts {
-            config: Some(config(self.dom0, "", "")),
+            config: Some(config(self.dom0, "", self.xen.linux_options())),
             kernel: Some(self.lab.kernel.clone()),
             ramdisk: Some(self.ramdisk.clone()),
         }

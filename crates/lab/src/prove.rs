@@ -30,6 +30,9 @@ const STOCK: &str = include_str!("../expected/stock.toml");
 /// What is declared for the same Xen with lockdown.
 const LOCKED_XEN: &str = include_str!("../expected/locked-xen.toml");
 
+/// What is declared for it with the guard in dom0's kernel.
+const LOCKED: &str = include_str!("../expected/locked.toml");
+
 /// How long dom0 may say nothing beyond what its longest step may take.
 const SILENCE: Duration = Duration::from_secs(60);
 
@@ -49,8 +52,14 @@ pub struct Options {
 }
 
 /// The names of all columns.
-pub const COLUMNS: &[(&str, Dom0)] =
-    &[("stock", Dom0::Pv), ("stock", Dom0::Pvh), ("locked-xen", Dom0::Pv), ("locked-xen", Dom0::Pvh)];
+pub const COLUMNS: &[(&str, Dom0)] = &[
+    ("stock", Dom0::Pv),
+    ("stock", Dom0::Pvh),
+    ("locked-xen", Dom0::Pv),
+    ("locked-xen", Dom0::Pvh),
+    ("locked", Dom0::Pv),
+    ("locked", Dom0::Pvh),
+];
 
 /// What is declared for a column.
 ///
@@ -60,6 +69,7 @@ pub fn declared(column: &str) -> Result<Declared> {
     match column {
         "stock" => Declared::read(STOCK).context("what is declared for stock"),
         "locked-xen" => Declared::read(LOCKED_XEN).context("what is declared for locked-xen"),
+        "locked" => Declared::read(LOCKED).context("what is declared for locked"),
         _ => bail!("there is no column {column}"),
     }
 }
@@ -162,11 +172,12 @@ fn chosen(names: &[String]) -> Result<Vec<(&'static str, Dom0)>> {
 pub fn hypervisor(lab: &Lab, name: &str, say: &(dyn Fn(&str) + Sync)) -> Result<Xen> {
     match name {
         "stock" => Ok(lab.stock.clone()),
-        "locked-xen" => {
+        "locked-xen" | "locked" => {
             let folder = lab.root.folder().parent().context("the root has no parent folder")?;
             let built = crate::hypervisor::build(&lab.root, folder, say)?;
             let image = fs::read(&built.efi).with_context(|| built.efi.display().to_string())?;
-            Ok(Xen { name: "locked-xen", image })
+            let guard = if name == "locked" { Some(lab.guard(say)?) } else { None };
+            Ok(Xen { name: if guard.is_some() { "locked" } else { "locked-xen" }, image, guard })
         }
         _ => bail!("there is no column {name}"),
     }
@@ -399,9 +410,9 @@ impl<'a> ColumnRun<'a> {
         seat: usize,
     ) -> Result<Boot> {
         let parts = Parts {
-            config: Some(config(self.dom0, xen, "")),
+            config: Some(config(self.dom0, xen, self.xen.linux_options())),
             kernel: Some(self.lab.kernel.clone()),
-            ramdisk: Some(self.lab.initramfs(plan, files)?),
+            ramdisk: Some(self.lab.initramfs_for(self.xen, plan, files)?),
         };
         let image = self.lab.signed(&self.lab.unified(self.xen, &parts)?, &self.lab.keys.trusted)?;
         let longest = plan.steps.iter().map(|step| step.timeout_s).max().unwrap_or_default();
@@ -526,7 +537,7 @@ mod tests {
 
     #[test]
     fn every_attack_from_outside_is_declared_for_every_column() {
-        for (name, text) in [("stock", STOCK), ("locked-xen", LOCKED_XEN)] {
+        for (name, text) in [("stock", STOCK), ("locked-xen", LOCKED_XEN), ("locked", LOCKED)] {
             let declared: BTreeMap<String, toml::Value> = toml::from_str(text).unwrap();
             for attack in outside::ALL {
                 assert!(declared.contains_key(attack.id), "{name}: {}", attack.id);

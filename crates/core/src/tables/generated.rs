@@ -235,6 +235,12 @@ pub static REASONS: &[ReasonInfo] = &[
         rule: "B9",
         text: "made for a version of the interface that the rules do not describe",
     },
+    ReasonInfo {
+        id: "raw-path",
+        level: Level::Integrity,
+        rule: "B9",
+        text: "a raw hypercall, and the raw path is closed",
+    },
     ReasonInfo { id: "memory-read", level: Level::Confidentiality, rule: "B10", text: "lets memory be read" },
     ReasonInfo { id: "log-read", level: Level::Confidentiality, rule: "B10", text: "reads Xen's log" },
     ReasonInfo {
@@ -326,12 +332,14 @@ impl Reason {
     pub const KERNEL_ADDRESS: Self = Self::at(38);
     /// `interface-version`: made for a version of the interface that the rules do not describe.
     pub const INTERFACE_VERSION: Self = Self::at(39);
+    /// `raw-path`: a raw hypercall, and the raw path is closed.
+    pub const RAW_PATH: Self = Self::at(40);
     /// `memory-read`: lets memory be read.
-    pub const MEMORY_READ: Self = Self::at(40);
+    pub const MEMORY_READ: Self = Self::at(41);
     /// `log-read`: reads Xen's log.
-    pub const LOG_READ: Self = Self::at(41);
+    pub const LOG_READ: Self = Self::at(42);
     /// `trace-read`: reads traces, profiles or counters of Xen.
-    pub const TRACE_READ: Self = Self::at(42);
+    pub const TRACE_READ: Self = Self::at(43);
 }
 
 /// The rules.

@@ -5508,7 +5508,7 @@ pub static HYPERCALLS: Rules<'static> = Rules {
                 255, 218, 255, 218, 192, 255, 218, 218, 218, 0, 0, 0, 250, 250, 218, 192, 255, 255, 255, 255, 0,
                 218, 218, 255, 202, 255, 255, 255, 0, 192, 0, 0, 0, 255, 250, 255, 255, 0, 202, 218, 218, 218,
                 218, 255, 255, 218, 218, 208, 192, 0, 255, 218, 218, 218, 208, 0, 255, 208, 218, 0, 255, 192, 218,
-                255, 192, 218, 255, 255, 255, 255,
+                255, 192, 218, 255, 255, 218, 255,
             ],
             operations: &[
                 Operation {
@@ -6511,10 +6511,10 @@ pub static HYPERCALLS: Rules<'static> = Rules {
                 Operation {
                     number: 89,
                     selector: Operation::ANY_SELECTOR,
-                    class: OperationClass::Absent,
-                    always: Some(Clause { door: Door::Guard, reason: Reason::UNKNOWN_HYPERCALL }),
-                    own: None,
-                    special: None,
+                    class: OperationClass::ControlPlane,
+                    always: None,
+                    own: Some(Clause { door: Door::Guard, reason: Reason::OWN_TARGET }),
+                    special: Some(Clause { door: Door::Guard, reason: Reason::SPECIAL_TARGET }),
                     other: None,
                     bare: None,
                     name: c"domctl.set_llc_colors",

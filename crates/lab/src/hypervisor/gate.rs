@@ -1,4 +1,4 @@
-//! The object gate: what has to hold for an object before it may become part of Xen.
+//! The object gate: what has to hold for an object before it may become part of Xen, or of a module of dom0's kernel.
 //!
 //! Each of these is a mistake that the compiler, the linker or a machine does not report: an object with the wrong kind of
 //! relocation links into xen.efi without a word and hangs it, and one that uses vector registers destroys a guest's.
@@ -13,11 +13,47 @@ use object::{
     RelocationTarget, SectionFlags, elf,
 };
 
-/// What Xen itself offers to the object.
-const FROM_XEN: &[&str] = &["memcmp", "memcpy", "memmove", "memset", "strlen", "__x86_return_thunk"];
-/// Xen's thunks for calls through a register.
+/// What differs between the homes.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    /// What becomes part of it.
+    home: &'static str,
+    /// What it offers to the object.
+    offers: &'static [&'static str],
+    /// The kinds of relocation that its loader resolves in code, and elsewhere.
+    in_code: &'static [elf::RelocationType],
+    elsewhere: &'static [elf::RelocationType],
+}
+
+/// Xen. A full address can be anywhere; in code it would be a write to it when the image is relocated.
+pub(crate) const XEN: Rules = Rules {
+    home: "Xen",
+    offers: &["memcmp", "memcpy", "memmove", "memset", "strlen", "__x86_return_thunk"],
+    in_code: &[elf::R_X86_64_PC32, elf::R_X86_64_PLT32],
+    elsewhere: &[elf::R_X86_64_64],
+};
+
+/// dom0's kernel: what the loader of modules resolves, and functions of the shim's.
+pub(crate) const LINUX: Rules = Rules {
+    home: "the kernel",
+    offers: &[
+        "memcmp",
+        "memcpy",
+        "memmove",
+        "memset",
+        "strlen",
+        "__x86_return_thunk",
+        "guard_fetch",
+        "guard_issue",
+        "guard_store",
+    ],
+    in_code: &[elf::R_X86_64_PC32, elf::R_X86_64_PLT32, elf::R_X86_64_32S, elf::R_X86_64_32, elf::R_X86_64_64],
+    elsewhere: &[elf::R_X86_64_64],
+};
+
+/// Thunks for calls through a register.
 const THUNK: &str = "__x86_indirect_thunk_r";
-/// Sections that become part of Xen. None is writable once Xen runs.
+/// Sections that become part of it. None is writable once it runs.
 const SECTIONS: &[&str] = &[".text", ".rodata", ".data.rel.ro"];
 /// Parts of names that only the panic machinery has.
 const PANIC: &[&str] = &["panic", "rust_begin_unwind", "unwrap_failed", "expect_failed", "slice_index", "_fail"];
@@ -60,18 +96,18 @@ pub(super) fn functions(header: &str) -> BTreeSet<String> {
     found
 }
 
-/// Everything that is wrong with an object which is to offer exactly `functions`; empty if it may go into Xen.
+/// Everything that is wrong with an object which is to offer exactly `functions`; empty if it may go home.
 #[must_use]
-pub fn check(object: &[u8], functions: &BTreeSet<String>) -> Vec<Problem> {
+pub(crate) fn check(rules: &Rules, object: &[u8], functions: &BTreeSet<String>) -> Vec<Problem> {
     let mut problems = BTreeSet::new();
     let mut found = |text: String| {
         problems.insert(Problem(text));
     };
     match ElfFile64::<Endianness>::parse(object) {
         Ok(file) if file.kind() == ObjectKind::Relocatable && file.architecture() == Architecture::X86_64 => {
-            sections(&file, &mut found);
-            relocations(&file, &mut found);
-            symbols(&file, functions, &mut found);
+            sections(rules, &file, &mut found);
+            relocations(rules, &file, &mut found);
+            symbols(rules, &file, functions, &mut found);
             entries(&file, &mut found);
             instructions(&file, &mut found);
         }
@@ -83,7 +119,7 @@ pub fn check(object: &[u8], functions: &BTreeSet<String>) -> Vec<Problem> {
 
 type File<'a> = ElfFile64<'a, Endianness>;
 
-fn sections(file: &File<'_>, found: &mut dyn FnMut(String)) {
+fn sections(rules: &Rules, file: &File<'_>, found: &mut dyn FnMut(String)) {
     for section in file.sections() {
         let SectionFlags::Elf { sh_flags, .. } = section.flags() else { continue };
         let name = section.name().unwrap_or("?");
@@ -91,12 +127,12 @@ fn sections(file: &File<'_>, found: &mut dyn FnMut(String)) {
             continue;
         }
         if !SECTIONS.contains(&name) {
-            found(format!("section {name} has no place in Xen"));
+            found(format!("section {name} has no place in {}", rules.home));
         }
     }
 }
 
-fn relocations(file: &File<'_>, found: &mut dyn FnMut(String)) {
+fn relocations(rules: &Rules, file: &File<'_>, found: &mut dyn FnMut(String)) {
     for section in file.sections() {
         let name = section.name().unwrap_or("?");
         for (offset, relocation) in section.relocations() {
@@ -104,16 +140,12 @@ fn relocations(file: &File<'_>, found: &mut dyn FnMut(String)) {
                 found(format!("{name}+{offset:#x}: a relocation that is not ELF's"));
                 continue;
             };
-            let fits = match r_type {
-                elf::R_X86_64_PC32 | elf::R_X86_64_PLT32 => name == ".text",
-                // A full address can be anywhere; in code it would be a write to it when the image is relocated.
-                elf::R_X86_64_64 => name != ".text",
-                _ => false,
-            };
-            if !fits {
+            let fit = if name == ".text" { rules.in_code } else { rules.elsewhere };
+            if !fit.contains(&r_type) {
                 found(format!(
-                    "{name}+{offset:#x}: relocation type {} is not resolved in xen.efi",
-                    type_name(r_type)
+                    "{name}+{offset:#x}: relocation type {} is not resolved in {}",
+                    type_name(r_type),
+                    rules.home
                 ));
             }
         }
@@ -133,7 +165,7 @@ fn type_name(r_type: elf::RelocationType) -> String {
     }
 }
 
-fn symbols(file: &File<'_>, functions: &BTreeSet<String>, found: &mut dyn FnMut(String)) {
+fn symbols(rules: &Rules, file: &File<'_>, functions: &BTreeSet<String>, found: &mut dyn FnMut(String)) {
     let mut offered = BTreeSet::new();
     for symbol in file.symbols() {
         let name = symbol.name().unwrap_or("?");
@@ -142,8 +174,8 @@ fn symbols(file: &File<'_>, functions: &BTreeSet<String>, found: &mut dyn FnMut(
         }
         if symbol.is_undefined() {
             let thunk = name.strip_prefix(THUNK).is_some_and(|rest| !rest.is_empty());
-            if !name.is_empty() && !thunk && !FROM_XEN.contains(&name) {
-                found(format!("it wants {name}, which is not among what Xen offers it"));
+            if !name.is_empty() && !thunk && !rules.offers.contains(&name) {
+                found(format!("it wants {name}, which is not among what {} offers it", rules.home));
             }
         } else if symbol.is_global() {
             offered.insert(name.to_owned());
@@ -157,7 +189,7 @@ fn symbols(file: &File<'_>, functions: &BTreeSet<String>, found: &mut dyn FnMut(
     }
 }
 
-/// What Xen may jump to by an address begins with endbr64: what it calls, and what a table of the object points to.
+/// What may be jumped to by an address begins with endbr64: what it calls, and what a table of the object points to.
 fn entries(file: &File<'_>, found: &mut dyn FnMut(String)) {
     const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
     let Some(text) = file.section_by_name(".text") else { return found("it has no code".to_owned()) };
@@ -214,7 +246,7 @@ fn fault(instruction: &Instruction) -> Option<String> {
     }
     let indirect = match instruction.flow_control() {
         FlowControl::IndirectBranch | FlowControl::IndirectCall => true,
-        FlowControl::Return => return Some("returns without Xen's thunk".to_owned()),
+        FlowControl::Return => return Some("returns without a thunk".to_owned()),
         _ => false,
     };
     let vector = (0..instruction.op_count()).any(|operand| {
@@ -223,7 +255,7 @@ fn fault(instruction: &Instruction) -> Option<String> {
             && (register.is_vector_register() || register.is_mm() || register.is_st())
     });
     match (indirect, vector) {
-        (true, _) => Some("jumps to an address without Xen's thunk".to_owned()),
+        (true, _) => Some("jumps to an address without a thunk".to_owned()),
         (_, true) => Some(format!("uses a vector register in {mnemonic}")),
         _ => None,
     }

@@ -4,7 +4,7 @@
 //! input gives the same bytes. What was built is kept by a hash of all that went into it.
 
 mod gate;
-mod object;
+pub(crate) mod object;
 mod series;
 mod tree;
 mod xen;
@@ -16,7 +16,7 @@ use anyhow::{Context, Result};
 use lockdown_debian::fetch::{self, Release};
 use sha2::{Digest, Sha256};
 
-pub use gate::{Problem, check};
+pub use gate::Problem;
 pub use object::{Object, object};
 pub use series::{Series, Step, series};
 pub use tree::Tree;
@@ -46,7 +46,7 @@ pub fn debian_tree(lab: &Path, say: Say<'_>) -> Result<PathBuf> {
 }
 
 /// The folder below `lab` in which all of this happens.
-fn folder(lab: &Path) -> Result<PathBuf> {
+pub(crate) fn folder(lab: &Path) -> Result<PathBuf> {
     let folder = lab.join("hypervisor");
     fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     Ok(fs::canonicalize(folder)?)
@@ -54,10 +54,10 @@ fn folder(lab: &Path) -> Result<PathBuf> {
 
 /// A hash over named pieces, short enough for the name of a folder.
 #[derive(Default)]
-struct Key(Sha256);
+pub(crate) struct Key(Sha256);
 
 impl Key {
-    fn add(&mut self, name: &str, bytes: &[u8]) {
+    pub(crate) fn add(&mut self, name: &str, bytes: &[u8]) {
         // With lengths, so that two pieces cannot be taken for one.
         for part in [name.as_bytes(), bytes] {
             self.0.update(part.len().to_le_bytes());
@@ -65,7 +65,7 @@ impl Key {
         }
     }
 
-    fn add_folder(&mut self, folder: &Path) -> Result<()> {
+    pub(crate) fn add_folder(&mut self, folder: &Path) -> Result<()> {
         for path in files_below(folder)? {
             let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().into_owned();
             let read = || -> Result<Vec<u8>> {
@@ -79,13 +79,13 @@ impl Key {
         Ok(())
     }
 
-    fn finish(self) -> String {
+    pub(crate) fn finish(self) -> String {
         hex(&self.0.finalize()).chars().take(16).collect()
     }
 }
 
 /// All files and links below a folder, sorted.
-fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut open = vec![folder.to_owned()];
     while let Some(next) = open.pop() {

@@ -5659,6 +5659,13 @@ pub static REASONS: &[ReasonText] = &[
         explain: "Another version may have other structures: a number or a pointer would stand where nobody looks for it.",
     },
     ReasonText {
+        id: "raw-path",
+        level: "integrity",
+        rule: "B9",
+        text: "a raw hypercall, and the raw path is closed",
+        explain: "Whoever signed the guard's parameters closed the raw path of privcmd: what has an ioctl of its own still works, and nothing else is let through, whatever rule speaks of it.",
+    },
+    ReasonText {
         id: "memory-read",
         level: "confidentiality",
         rule: "B10",

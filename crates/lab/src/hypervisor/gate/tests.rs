@@ -69,7 +69,7 @@ impl Made {
 
     /// What the gate says, in one line.
     fn said(&self) -> String {
-        let problems = check(&self.object.write().unwrap(), &functions(HEADER));
+        let problems = check(&XEN, &self.object.write().unwrap(), &functions(HEADER));
         problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("; ")
     }
 }
@@ -94,9 +94,9 @@ fn every_instruction_is_looked_at() {
         (&[0xc5, 0xfc, 0x77], "AVX"),               // vzeroall
         (&[0xd9, 0xe8], "FPU"),                     // fld1, without an operand
         (&[0x0f, 0xef, 0xc0], "MMX"),               // pxor mm0, mm0
-        (&[0xff, 0xe0], "without Xen's thunk"),     // jmp rax
-        (&[0xff, 0x10], "without Xen's thunk"),     // call [rax]
-        (&[0xc3], "returns without Xen's thunk"),   // ret
+        (&[0xff, 0xe0], "without a thunk"),         // jmp rax
+        (&[0xff, 0x10], "without a thunk"),         // call [rax]
+        (&[0xc3], "returns without a thunk"),       // ret
         (&[0x0f, 0x01, 0xd9], "uses vmmcall"),      // vmmcall
         (&[0x06], "bytes that are no instruction"), // push es, gone in 64 bit
     ];
@@ -145,7 +145,7 @@ fn what_is_offered_is_what_is_declared() {
     made.symbol("lockdown_rs_more", 0, 4, SymbolScope::Dynamic);
     assert_eq!(made.said(), "lockdown_rs_more is offered and not declared");
     let names = functions("int lockdown_rs_a(int); int lockdown_rs_b_c(int); int lockdown_rs_d(int);");
-    let said = check(&Made::new(&[]).object.write().unwrap(), &names);
+    let said = check(&XEN, &Made::new(&[]).object.write().unwrap(), &names);
     assert_eq!(said, [Problem("lockdown_rs_d is declared and not there".to_owned())]);
 }
 
@@ -182,7 +182,8 @@ fn nothing_writable_and_nothing_unknown_goes_into_xen() {
 
 #[test]
 fn what_is_no_object_is_told() {
-    let said = |bytes: &[u8]| check(bytes, &functions(HEADER)).iter().map(Problem::to_string).collect::<String>();
+    let said =
+        |bytes: &[u8]| check(&XEN, bytes, &functions(HEADER)).iter().map(Problem::to_string).collect::<String>();
     assert!(said(b"").contains("no ELF object"));
     assert!(said(&[0x7f; 100]).contains("no ELF object"));
     let arm = Object::new(BinaryFormat::Elf, Architecture::Aarch64, object::Endianness::Little);

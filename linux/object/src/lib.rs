@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The engine as dom0's kernel calls it: `lockdown-core` behind the few C functions that `linux/guard.h` declares.
+//!
+//! Rust decides, C carries: every function takes what the shim copied and gives back what is to be done. Nothing here
+//! keeps state, so nothing needs a lock.
+//!
+//! `xen-lockdown guard build` compiles this crate straight with rustc for a machine without an operating system and
+//! holds the object against a list; cargo compiles it for its tests only.
+
+#![cfg_attr(target_os = "none", no_std)]
+
+use core::ffi::c_char;
+
+use lockdown_core::guard::{self, Calls, Holder, Memory, Refusal, Registers, Why};
+use lockdown_core::hypercall::{Answer, Call, Door, HypercallNumber, OperationNumber, Relation, decide};
+use lockdown_core::{Level, Reason, XenVersion, mapping, tables};
+
+/// `__HYPERVISOR_dm_op`.
+const DM_OP: HypercallNumber = HypercallNumber(41);
+
+/// Who asks: `struct guard_caller`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Caller {
+    level: u8,
+    strict: u8,
+    own: u16,
+    version: u32,
+    user_end: u64,
+}
+
+/// A hypercall: `struct guard_registers`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Raw {
+    hypercall: u64,
+    arguments: [u64; 5],
+}
+
+/// What came of a call: `struct guard_outcome`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Outcome {
+    end: u32,
+    reason: u32,
+    value: u64,
+    count: u32,
+    operation: *const c_char,
+}
+
+/// The names of `enum guard_end`.
+mod end {
+    pub(crate) const DONE: u32 = 0;
+    pub(crate) const REFUSED: u32 = 1;
+    pub(crate) const FAULT: u32 = 2;
+    pub(crate) const SPACE: u32 = 3;
+    pub(crate) const CALLS: u32 = 4;
+}
+
+#[cfg(not(test))]
+unsafe extern "C" {
+    fn guard_fetch(into: *mut u8, from: u64, length: usize) -> bool;
+    fn guard_store(to: u64, from: *const u8, length: usize);
+    fn guard_issue(registers: *const Raw) -> u64;
+}
+
+/// May frames of `domain` be mapped into a process? 0, or the index of the reason and 1.
+///
+/// # Safety
+/// `caller` must be one that nobody writes during the call, here as everywhere.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockdown_rs_map(caller: *const Caller, domain: u16) -> u32 {
+    // SAFETY: what the caller promises.
+    number_of(mapping::decide(domain, &unsafe { who(caller) }))
+}
+
+/// May processes issue raw hypercalls at all?
+///
+/// # Safety
+/// As [`lockdown_rs_map`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockdown_rs_raw(caller: *const Caller) -> u32 {
+    // SAFETY: what the caller promises.
+    let strict = unsafe { caller.as_ref() }.is_none_or(|caller| caller.strict != 0);
+    if strict { refused(Reason::RAW_PATH) } else { 0 }
+}
+
+/// May a device model ask this of `domain`? `operation` is the shim's copy of the structure, which Xen gets too.
+/// `name` becomes the operation's name, a static text that ends in a zero byte.
+///
+/// # Safety
+/// As [`lockdown_rs_map`]; `operation` must be `size` bytes that nobody writes during the call, `name` a place for one
+/// pointer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockdown_rs_dm_op(
+    caller: *const Caller,
+    domain: u16,
+    operation: *const u8,
+    size: usize,
+    name: *mut *const c_char,
+) -> u32 {
+    // SAFETY: what the caller promises.
+    let caller = unsafe { who(caller) };
+    // SAFETY: the caller hands over `size` bytes, which nobody writes, or nothing.
+    let argument = unsafe { bytes(operation, size) };
+    // What is too short to name an operation names none that has a rule.
+    let number =
+        argument.first_chunk().map_or(OperationNumber::NONE, |bytes| OperationNumber(u32::from_le_bytes(*bytes)));
+    let relation = caller.relation(u64::from(domain)).unwrap_or(Relation::SPECIAL);
+    let call = Call { relation, argument, ..Call::new(DM_OP, number) };
+    let row = tables::HYPERCALLS.find(call.hypercall, call.operation, call.selector);
+    // SAFETY: the caller hands over a place for one pointer, or nothing.
+    if let Some(place) = unsafe { name.as_mut() } {
+        *place = row.map_or(c"dm_op", |row| row.name).as_ptr();
+    }
+    number_of(decide(&tables::HYPERCALLS, &call, caller.level, Door::Guard))
+}
+
+/// Walks over a hypercall of a process and, where nothing is against it, makes it: with the kernel's copies of what was
+/// decided on, and copies back what Xen may have written into them. `space` is for the copies.
+///
+/// # Safety
+/// As [`lockdown_rs_map`]; `registers` likewise; `space` must be `size` bytes, and `outcome` one place, that nobody else
+/// uses during the call.
+#[unsafe(no_mangle)]
+#[cfg(not(test))]
+pub unsafe extern "C" fn lockdown_rs_call(
+    caller: *const Caller,
+    registers: *const Raw,
+    space: *mut u8,
+    size: usize,
+    outcome: *mut Outcome,
+) {
+    // SAFETY: what the caller promises; no slice is longer than half of all addresses.
+    let (registers, outcome) = unsafe { (registers.as_ref(), outcome.as_mut()) };
+    let (Some(registers), Some(outcome)) = (registers, outcome) else { return };
+    // What is not said otherwise is a refusal.
+    *outcome = Outcome {
+        end: end::REFUSED,
+        reason: u32::from(Reason::UNKNOWN_HYPERCALL.index()),
+        value: 0,
+        count: 0,
+        operation: c"hypercall".as_ptr(),
+    };
+    if space.is_null() || isize::try_from(size).is_err() {
+        return;
+    }
+    // SAFETY: what the caller promises.
+    let (caller, space) = unsafe { (who(caller), core::slice::from_raw_parts_mut(space, size)) };
+    let asked = Registers { hypercall: registers.hypercall, arguments: registers.arguments };
+    match guard::plan(&tables::HYPERCALLS, &tables::LAYOUTS, &caller, &asked, &mut Process, space) {
+        Ok(plan) => {
+            outcome.operation = plan.operation.name.as_ptr();
+            let mut issued = *registers;
+            if point(&plan, &mut issued, space).is_none() {
+                return;
+            }
+            // SAFETY: every address in it is one of the copies or lies, as far as Xen will go from there, in userspace.
+            outcome.value = unsafe { guard_issue(&raw const issued) };
+            outcome.end = end::DONE;
+            for back in plan.back() {
+                if let Some(from) = space.get(back.at..).and_then(|rest| rest.get(..back.length)) {
+                    // SAFETY: that many bytes; the shim checks where they go.
+                    unsafe { guard_store(back.user, from.as_ptr(), from.len()) };
+                }
+            }
+        }
+        Err(refusal) => tell(&refusal, outcome),
+    }
+}
+
+/// Lets registers and lists point to the copies.
+fn point(plan: &guard::Plan<'_>, registers: &mut Raw, space: &mut [u8]) -> Option<()> {
+    let start = space.as_ptr().expose_provenance();
+    for copied in plan.copies() {
+        let address = u64::try_from(start.checked_add(copied.at)?).ok()?;
+        match copied.holder {
+            Holder::Register(number) => *registers.arguments.get_mut(usize::from(number))? = address,
+            Holder::Space(at) => *space.get_mut(at..)?.first_chunk_mut()? = address.to_le_bytes(),
+        }
+    }
+    Some(())
+}
+
+fn tell(refusal: &Refusal<'_>, outcome: &mut Outcome) {
+    if let Some(operation) = refusal.operation {
+        outcome.operation = operation.name.as_ptr();
+    }
+    match refusal.why {
+        Why::Reason(reason) => outcome.reason = u32::from(reason.index()),
+        Why::Fault => outcome.end = end::FAULT,
+        Why::Space(needed) => {
+            outcome.end = end::SPACE;
+            outcome.value = needed;
+        }
+        Why::Calls(Calls { user, count }) => {
+            outcome.end = end::CALLS;
+            outcome.value = user;
+            outcome.count = count;
+            // For a list in a list.
+            outcome.reason = u32::from(Reason::BYPASS.index());
+        }
+    }
+}
+
+/// The memory of the process that calls.
+#[cfg(not(test))]
+struct Process;
+
+#[cfg(not(test))]
+impl Memory for Process {
+    fn fetch(&mut self, from: u64, into: &mut [u8]) -> bool {
+        // SAFETY: as many bytes as there are; the shim checks where they come from.
+        unsafe { guard_fetch(into.as_mut_ptr(), from, into.len()) }
+    }
+}
+
+/// How many reasons there are.
+#[unsafe(no_mangle)]
+pub extern "C" fn lockdown_rs_reasons() -> u32 {
+    u32::try_from(tables::REASONS.len()).unwrap_or(0)
+}
+
+/// The id of a reason, with its length in `length`; empty for what is none.
+///
+/// # Safety
+/// `length` must be a place for one number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockdown_rs_reason(reason: u32, length: *mut usize) -> *const u8 {
+    // SAFETY: what the caller promises.
+    unsafe { hand_over(info(reason).map_or("", |info| info.id), length) }
+}
+
+/// The text of a reason, which completes "refused: "; otherwise as [`lockdown_rs_reason`].
+///
+/// # Safety
+/// `length` must be a place for one number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockdown_rs_reason_text(reason: u32, length: *mut usize) -> *const u8 {
+    // SAFETY: what the caller promises.
+    unsafe { hand_over(info(reason).map_or("", |info| info.text), length) }
+}
+
+fn info(reason: u32) -> Option<&'static lockdown_core::ReasonInfo> {
+    tables::REASONS.get(usize::try_from(reason).ok()?)
+}
+
+/// # Safety
+/// `length` must be null or a place for one number.
+unsafe fn hand_over(text: &'static str, length: *mut usize) -> *const u8 {
+    // SAFETY: the caller hands over a place for one number, or nothing.
+    if let Some(place) = unsafe { length.as_mut() } {
+        *place = text.len();
+    }
+    text.as_ptr()
+}
+
+fn number_of(answer: Answer) -> u32 {
+    match answer {
+        Answer::Admitted => 0,
+        Answer::Refused(reason) => refused(reason),
+    }
+}
+
+fn refused(reason: Reason) -> u32 {
+    u32::from(reason.index()).saturating_add(1)
+}
+
+/// A caller that is none, and a level that cannot be, count as the most restricted.
+///
+/// # Safety
+/// `caller` must be null or one that nobody writes during the call.
+unsafe fn who(caller: *const Caller) -> guard::Caller {
+    const NOBODY: Caller = Caller { level: u8::MAX, strict: 1, own: 0, version: 0, user_end: 0 };
+    // SAFETY: what the caller promises.
+    let caller = unsafe { caller.as_ref() }.unwrap_or(&NOBODY);
+    let level = match caller.level {
+        0 => None,
+        1 => Some(Level::Integrity),
+        _ => Some(Level::Confidentiality),
+    };
+    let version = match caller.version {
+        0..420 => XenVersion::V4_17,
+        420 => XenVersion::V4_20,
+        _ => XenVersion::HEAD,
+    };
+    guard::Caller { level, own: caller.own, user_end: caller.user_end, version }
+}
+
+/// # Safety
+/// `start` must be null or `size` bytes that nobody writes while the slice lives.
+unsafe fn bytes<'a>(start: *const u8, size: usize) -> &'a [u8] {
+    if start.is_null() || isize::try_from(size).is_err() {
+        return &[];
+    }
+    // SAFETY: not null, not longer than a slice may be; the rest is what the caller promises.
+    unsafe { core::slice::from_raw_parts(start, size) }
+}
+
+/// rustc wants one. The object gate refuses an object in which anything reaches it.
+#[cfg(target_os = "none")]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {
+        core::hint::spin_loop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_texts_with_a_length() {
+        let mut length = 0;
+        // SAFETY: a place for one number.
+        let text = unsafe { lockdown_rs_reason(0, &raw mut length) };
+        assert!(!text.is_null());
+        assert_eq!(length, tables::REASONS[0].id.len());
+        // SAFETY: as above.
+        unsafe { lockdown_rs_reason(lockdown_rs_reasons(), &raw mut length) };
+        assert_eq!(length, 0);
+    }
+
+    const DOM0: Caller = Caller { level: 1, strict: 0, own: 0, version: 420, user_end: 1 << 47 };
+
+    #[test]
+    fn strict_closes_the_raw_path() {
+        // SAFETY: callers of our own, or none.
+        unsafe {
+            assert_eq!(lockdown_rs_raw(&DOM0), 0);
+            assert_ne!(lockdown_rs_raw(&Caller { strict: 1, ..DOM0 }), 0);
+            assert_ne!(lockdown_rs_raw(core::ptr::null()), 0);
+        }
+    }
+
+    #[test]
+    fn a_device_model_governs_other_domains_only() {
+        let ask = |domain: u16, operation: &[u8]| {
+            let mut name = core::ptr::null();
+            // SAFETY: a caller, a slice, and a place for one pointer.
+            let answer =
+                unsafe { lockdown_rs_dm_op(&DOM0, domain, operation.as_ptr(), operation.len(), &raw mut name) };
+            assert!(!name.is_null());
+            answer
+        };
+        assert_eq!(ask(3, &[1, 0, 0, 0]), 0);
+        for (domain, operation) in [(0, &[1, 0, 0, 0][..]), (0x7ff0, &[1, 0, 0, 0]), (3, &[1]), (3, &[0xff; 4])] {
+            assert_ne!(ask(domain, operation), 0);
+        }
+    }
+}
