@@ -208,6 +208,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                 config: has(Section::Config).then_some(config),
                 kernel: has(Section::Kernel).then(|| lab.kernel.clone()),
                 ramdisk: has(Section::Ramdisk).then_some(ramdisk),
+                ..Parts::default()
             };
             let tried = match hypervisor {
                 Some(file) => {

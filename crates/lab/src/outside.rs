@@ -71,6 +71,7 @@ impl<'a> Stage<'a> {
             config: Some(config(dom0, "", "")),
             kernel: Some(lab.kernel.clone()),
             ramdisk: Some(ramdisk.clone()),
+            ..Parts::default()
         };
         let plain = lab.unified(xen, &parts)?;
         let image = lab.signed(&plain, &lab.keys.trusted)?;
@@ -102,6 +103,7 @@ impl<'a> Stage<'a> {
             config: Some(config(self.dom0, "", "")),
             kernel: Some(self.lab.kernel.clone()),
             ramdisk: Some(self.ramdisk.clone()),
+            ..Parts::default()
         }
     }
 
