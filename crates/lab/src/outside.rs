@@ -195,6 +195,7 @@ attacks! {
     missing_ramdisk,
     missing_kernel,
     missing_xsm,
+    microcode_is_ramdisk,
     bare_xen,
     dom0_rdinit,
     dom0_module_blacklist,
