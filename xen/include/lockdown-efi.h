@@ -140,9 +140,12 @@ static void __init lockdown_efi_file(const CHAR16 *name, const struct file *file
 {
     if ( !lockdown_efi.locked || !name )
         return;
-    /* The CPU verifies microcode; the kernel is looked at when it is in memory. */
+    /* The CPU verifies microcode; it and the kernel are looked at when they are in memory. */
     if ( file == &ucode )
+    {
+        lockdown_efi.ucode_on_disk = true;
         return;
+    }
     if ( file == &kernel )
     {
         lockdown_efi.kernel_on_disk = true;
@@ -175,12 +178,28 @@ static CHAR16 *__init lockdown_efi_options(CHAR16 *options, const char *config)
     return options;
 }
 
+/*
+ * The CPU verifies microcode, and nobody what is only called so. What Xen does not use as microcode, because it cannot or
+ * because "ucode=scan" says so, stays a module like any other: it becomes dom0's ramdisk where there is none, and the XSM
+ * policy where it begins like one.
+ */
+static void __init lockdown_efi_ucode(void)
+{
+    static const UINT8 __initconst policy[] = { 0x8c, 0xff, 0x7c, 0xf9 };
+
+    if ( !lockdown_efi.locked || !lockdown_efi.ucode_on_disk )
+        return;
+    if ( !ramdisk.size || (ucode.size >= sizeof(policy) && !memcmp(ucode.ptr, policy, sizeof(policy))) )
+        blexit(L"lockdown: refused what is called microcode: unsigned-file: Xen could take it for a ramdisk or a policy");
+}
+
 /* All files are there. What shim verifies Xen hands to it by itself, where there is a shim. */
 static void __init lockdown_efi_kernel(void)
 {
     static EFI_GUID __initdata shim_lock_guid = SHIM_LOCK_PROTOCOL_GUID;
     void *shim_lock;
 
+    lockdown_efi_ucode();
     if ( !lockdown_efi.locked || !lockdown_efi.kernel_on_disk )
         return;
     if ( EFI_ERROR(efi_bs->LocateProtocol(&shim_lock_guid, NULL, &shim_lock)) )

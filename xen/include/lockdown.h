@@ -103,6 +103,7 @@ struct lockdown_efi {
     bool locked;        /* by Secure Boot, the build, or trusted text */
     bool config_signed; /* the configuration is the image's own section */
     bool kernel_on_disk;
+    bool ucode_on_disk;
     size_t config_size; /* how much of the joined command line is the configuration's */
 };
 extern struct lockdown_efi lockdown_efi;

@@ -116,6 +116,7 @@ pub fn watch(
         times: Times::default(),
         files: limits.logs.clone(),
     };
+    let mut panicked = false;
     loop {
         let until = if boot.booted.is_some() {
             started.checked_add(limits.all).map(|end| end.min(Instant::now() + limits.silence))
@@ -128,6 +129,9 @@ pub fn watch(
         let text = heard.text.clone();
         boot.lines.push(heard);
         look(&line, machine)?;
+        if panicked {
+            return Ok(Boot { end: End::XenStopped(text), ..boot });
+        }
         let after = boot.times.end;
         match line {
             Line::Event(Event::Booted(booted)) => {
@@ -142,6 +146,7 @@ pub fn watch(
             Line::Refused(text) => return Ok(Boot { end: End::Refused(text), ..boot }),
             Line::NotStarted(text) => return Ok(Boot { end: End::NotStarted(text), ..boot }),
             Line::XenStopped(text) => return Ok(Boot { end: End::XenStopped(text), ..boot }),
+            Line::XenPanics => panicked = true,
             Line::XenStarted(_) => {
                 boot.times.xen.get_or_insert(after);
             }
@@ -153,6 +158,9 @@ pub fn watch(
             boot.end = End::Seen(text);
             return Ok(boot);
         }
+    }
+    if panicked {
+        boot.end = End::XenStopped("Xen's panic, without a reason".to_owned());
     }
     Ok(boot)
 }

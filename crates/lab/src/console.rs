@@ -107,6 +107,8 @@ pub enum Line {
     NotStarted(String),
     /// Xen stops: nothing will come of this boot.
     XenStopped(String),
+    /// Xen stops, and its next line says why.
+    XenPanics,
     /// Xen's own first line, with its version.
     XenStarted(String),
     /// dom0's kernel begins.
@@ -137,8 +139,10 @@ pub fn read(line: &str) -> Line {
     if line.contains("BdsDxe: failed to start Boot") || line.contains("BdsDxe: No bootable option") {
         return Line::NotStarted(line.to_owned());
     }
-    if line.contains("Panic on CPU") || line.contains("Hardware Dom0 ") || line.contains("Reboot in five seconds")
-    {
+    if line.contains("Panic on CPU") {
+        return Line::XenPanics;
+    }
+    if line.contains("Hardware Dom0 ") || line.contains("Reboot in five seconds") {
         return Line::XenStopped(line.to_owned());
     }
     // A locked Xen's loader, before it has a console of its own: it says why, and stops.
@@ -195,5 +199,6 @@ mod tests {
             "(XEN) lockdown: refused \"efi=no-rs\" (runtime): dom0-lock: keeps dom0's kernel from being locked";
         assert_eq!(read(logged), Line::Text);
         assert_eq!(read("lockdown: ignored -cfg: signed-selection"), Line::Text);
+        assert_eq!(read("(XEN) Panic on CPU 0:"), Line::XenPanics);
     }
 }

@@ -332,6 +332,7 @@ fn count(lab: &Lab, build: &Build, dom0: Dom0, until: &[String], plugin: &[u8]) 
         config: Some(lab::config(dom0, "", "")),
         kernel: Some(lab.kernel.clone()),
         ramdisk: Some(lab.small_initramfs_with(&build.xen, vec![step])?),
+        ..Parts::default()
     };
     let image = lab.signed(&lab.unified(&build.xen, &parts)?, &lab.keys.trusted)?;
     let mut scenario = Scenario::new(&format!("count-{}-{}", build.name, dom0.name()), dom0, image.bytes);

@@ -20,6 +20,8 @@ pub struct Parts {
     pub kernel: Option<Vec<u8>>,
     /// `.ramdisk`.
     pub ramdisk: Option<Vec<u8>>,
+    /// `.xsm`: the access-control policy.
+    pub xsm: Option<Vec<u8>>,
 }
 
 /// A signed image.
@@ -41,6 +43,7 @@ pub fn unify(xen: &[u8], parts: &Parts) -> Result<Vec<u8>> {
         (".config", parts.config.as_ref().map(|text| text.as_bytes())),
         (".kernel", parts.kernel.as_deref()),
         (".ramdisk", parts.ramdisk.as_deref()),
+        (".xsm", parts.xsm.as_deref()),
     ];
     let sections: Vec<_> =
         sections.into_iter().filter_map(|(name, bytes)| bytes.map(|bytes| (name, bytes))).collect();

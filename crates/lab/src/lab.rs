@@ -17,10 +17,10 @@ use crate::guest::{self, Guest};
 use crate::image::{self, Parts, Signed};
 use crate::initramfs::Initramfs;
 use crate::keys::{Key, Keys, NEW_KEYS};
-use crate::machine::{Dom0, Extra, Machine, Setup};
+use crate::machine::{Dom0, Extra, Firmware, Machine, Setup};
 use crate::plan::{MODULES, Plan, Step};
 use crate::root::{self, Root};
-use crate::varstore::{BootEntry, SecureBoot, Settings};
+use crate::varstore::{BootEntry, SecureBoot, Settings, Variable};
 
 /// Xen's programs that dom0 gets, from the folder of Debian's Xen.
 const XEN_PROGRAMS: &[&str] = &[
@@ -124,8 +124,12 @@ pub struct Scenario {
     pub starts: String,
     /// What else lies on the disk.
     pub disk: Vec<DiskFile>,
+    /// What the machine starts with.
+    pub firmware: Firmware,
     /// Whether the firmware has keys, and so enforces Secure Boot.
     pub secure_boot: bool,
+    /// What somebody stored in the firmware beside.
+    pub variables: Vec<Variable>,
     /// Hashes of images that firmware is told to refuse.
     pub revoked: Vec<[u8; 32]>,
     /// Further texts at which the boot is over.
@@ -149,7 +153,9 @@ impl Scenario {
             options: String::new(),
             starts: IMAGE.to_owned(),
             disk: Vec::new(),
+            firmware: Firmware::default(),
             secure_boot: true,
+            variables: Vec::new(),
             revoked: Vec::new(),
             stop_at: Vec::new(),
             silence: Duration::from_secs(120),
@@ -304,6 +310,7 @@ impl Lab {
         let mut disk = scenario.disk.clone();
         disk.push((IMAGE.to_owned(), scenario.image.clone()));
         let setup = Setup {
+            firmware: scenario.firmware,
             dom0: scenario.dom0,
             settings: Settings {
                 keys: scenario.secure_boot.then(|| SecureBoot {
@@ -317,6 +324,7 @@ impl Lab {
                     path: format!("\\{}", scenario.starts.replace('/', "\\")),
                     options: scenario.options.clone(),
                 }],
+                variables: scenario.variables.clone(),
             },
             disk,
             extra: scenario.extra.clone(),

@@ -15,6 +15,7 @@ pub mod initramfs;
 pub mod inside;
 pub mod keys;
 pub mod lab;
+pub mod loader;
 pub mod machine;
 pub mod outside;
 pub mod plan;

@@ -55,9 +55,23 @@ impl Dom0 {
     }
 }
 
+/// What a machine starts with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Firmware {
+    /// UEFI that enforces Secure Boot where it has keys.
+    #[default]
+    Secure,
+    /// UEFI that knows nothing of Secure Boot: a variable of that name is what somebody stored.
+    Plain,
+    /// A PC's BIOS. It starts what QEMU is told to, or its first disk.
+    Bios,
+}
+
 /// A machine to be started.
 #[derive(Clone, Debug)]
 pub struct Setup {
+    /// What it starts with.
+    pub firmware: Firmware,
     /// The kind of dom0 that will run.
     pub dom0: Dom0,
     /// What the firmware knows.
@@ -113,21 +127,36 @@ impl Setup {
     /// Where its files cannot be written or QEMU does not start.
     pub fn start(&self, root: &Root, folder: &Path) -> Result<Machine> {
         fs::create_dir_all(folder)?;
-        let template = root.file("/usr/share/OVMF/OVMF_VARS_4M.fd")?;
-        let variables = varstore::write(&fs::read(template)?, &self.settings)?;
-        fs::write(folder.join("variables"), variables).context("the firmware's variables cannot be written")?;
+        let code = match self.firmware {
+            Firmware::Secure => Some("OVMF_CODE_4M.secboot.fd"),
+            Firmware::Plain => Some("OVMF_CODE_4M.fd"),
+            Firmware::Bios => None,
+        };
+        if code.is_some() {
+            let template = root.file("/usr/share/OVMF/OVMF_VARS_4M.fd")?;
+            let variables = varstore::write(&fs::read(template)?, &self.settings)?;
+            fs::write(folder.join("variables"), variables)
+                .context("the firmware's variables cannot be written")?;
+        }
         esp::write(&folder.join("disk"), &self.disk)?;
         for (name, bytes) in &self.extra.files {
             fs::write(folder.join(name), bytes).with_context(|| format!("{name} cannot be written"))?;
         }
         let mut command = root.command("qemu-system-x86_64", Some(folder));
         command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
-        command.args(["-machine", "q35,smm=on", "-accel", "tcg,thread=single"]).args(self.dom0.hardware());
-        command.args(["-global", "driver=cfi.pflash01,property=secure,value=on"]);
+        command.args(["-accel", "tcg,thread=single"]).args(self.dom0.hardware());
+        if self.firmware == Firmware::Secure {
+            command.args(["-machine", "q35,smm=on"]);
+            command.args(["-global", "driver=cfi.pflash01,property=secure,value=on"]);
+        } else {
+            command.args(["-machine", "q35"]);
+        }
         command.args(["-global", "ICH9-LPC.disable_s3=1"]);
-        let firmware = "if=pflash,format=raw,unit=0,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.secboot.fd";
-        command.args(["-drive", firmware]);
-        command.args(["-drive", &format!("if=pflash,format=raw,unit=1,file={SHARED}/variables")]);
+        if let Some(code) = code {
+            let code = format!("if=pflash,format=raw,unit=0,readonly=on,file=/usr/share/OVMF/{code}");
+            command.args(["-drive", &code]);
+            command.args(["-drive", &format!("if=pflash,format=raw,unit=1,file={SHARED}/variables")]);
+        }
         command.args(["-drive", &format!("if=none,id=disk,format=raw,file={SHARED}/disk")]);
         command.args(["-device", "virtio-blk-pci,drive=disk"]);
         command.args(["-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial"]);

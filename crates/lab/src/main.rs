@@ -228,6 +228,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                 config: has(Section::Config).then_some(config),
                 kernel: has(Section::Kernel).then(|| lab.kernel.clone()),
                 ramdisk: has(Section::Ramdisk).then_some(ramdisk),
+                ..Parts::default()
             };
             let image = lab.unified(&tried, &parts)?;
             let image = lab.signed(&image, &lab.keys.trusted)?;

@@ -71,6 +71,7 @@ impl<'a> Stage<'a> {
             config: Some(config(dom0, "", xen.linux_options())),
             kernel: Some(lab.kernel.clone()),
             ramdisk: Some(ramdisk.clone()),
+            ..Parts::default()
         };
         let plain = lab.unified(xen, &parts)?;
         let image = lab.signed(&plain, &lab.keys.trusted)?;
@@ -102,6 +103,7 @@ impl<'a> Stage<'a> {
             config: Some(config(self.dom0, "", self.xen.linux_options())),
             kernel: Some(self.lab.kernel.clone()),
             ramdisk: Some(self.ramdisk.clone()),
+            ..Parts::default()
         }
     }
 
@@ -193,6 +195,7 @@ attacks! {
     missing_ramdisk,
     missing_kernel,
     missing_xsm,
+    microcode_is_ramdisk,
     bare_xen,
     dom0_rdinit,
     dom0_module_blacklist,

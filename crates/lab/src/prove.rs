@@ -413,6 +413,7 @@ impl<'a> ColumnRun<'a> {
             config: Some(config(self.dom0, xen, self.xen.linux_options())),
             kernel: Some(self.lab.kernel.clone()),
             ramdisk: Some(self.lab.initramfs_for(self.xen, plan, files)?),
+            ..Parts::default()
         };
         let image = self.lab.signed(&self.lab.unified(self.xen, &parts)?, &self.lab.keys.trusted)?;
         let longest = plan.steps.iter().map(|step| step.timeout_s).max().unwrap_or_default();

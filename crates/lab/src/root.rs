@@ -31,7 +31,9 @@ pub const PACKAGES: &[&str] = &[
     "xen-hypervisor-4.20-amd64",
     "xen-utils-4.20",
     // The machine that it is attacked in.
+    "grub-efi-amd64-bin",
     "grub-efi-amd64-signed",
+    "grub-pc-bin",
     "ovmf",
     "qemu-system-x86",
     "shim-signed",
@@ -44,6 +46,7 @@ pub const PACKAGES: &[&str] = &[
     "binutils",
     "bison",
     "cargo",
+    "checkpolicy",
     "coccinelle",
     "flex",
     "gcc",

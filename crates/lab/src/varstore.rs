@@ -25,9 +25,15 @@ const AUTHENTICATED_STORE: Guid =
 /// Who put the lab's keys there: a name of the lab's own.
 const OWNER: Guid = guid(0x6c61_6278, 0x656e, 0x4c6b, [0x9d, 0x6c, 0x6f, 0x63, 0x6b, 0x64, 0x6f, 0x77]);
 
-const NON_VOLATILE: u32 = 1;
-const BOOT_SERVICE: u32 = 2;
-const RUNTIME: u32 = 4;
+/// shim's own variables.
+pub const SHIM: Guid = guid(0x605d_ab50, 0xe046, 0x4300, [0xab, 0xb6, 0x3d, 0xd8, 0x10, 0xdd, 0x8b, 0x23]);
+
+/// Outlives the boot.
+pub const NON_VOLATILE: u32 = 1;
+/// For what runs before the operating system.
+pub const BOOT_SERVICE: u32 = 2;
+/// For the operating system too.
+pub const RUNTIME: u32 = 4;
 const TIME_AUTHENTICATED: u32 = 0x20;
 
 const STORE_HEADER: usize = 28;
@@ -47,6 +53,21 @@ pub struct Settings {
     pub keys: Option<SecureBoot>,
     /// What to start, in this order.
     pub boot: Vec<BootEntry>,
+    /// Further variables.
+    pub variables: Vec<Variable>,
+}
+
+/// A variable that somebody stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// Whose it is.
+    pub vendor: Guid,
+    /// [`NON_VOLATILE`] and the like.
+    pub attributes: u32,
+    /// Its value.
+    pub data: Vec<u8>,
 }
 
 /// The keys of Secure Boot, which is on where they are there.
@@ -97,6 +118,9 @@ pub fn write(template: &[u8], settings: &Settings) -> Result<Vec<u8>> {
         store.add(&name, &GLOBAL, NON_VOLATILE | BOOT_SERVICE | RUNTIME, &load_option(entry)?)?;
     }
     store.add("BootOrder", &GLOBAL, NON_VOLATILE | BOOT_SERVICE | RUNTIME, &order)?;
+    for variable in &settings.variables {
+        store.add(variable.name, &variable.vendor, variable.attributes, &variable.data)?;
+    }
     Ok(store.image)
 }
 
@@ -240,6 +264,7 @@ mod tests {
                 revoked: vec![[9; 32], [8; 32]],
             }),
             boot: vec![BootEntry { title: "x".into(), path: r"\a.efi".into(), options: "a.efi -- smep=0".into() }],
+            variables: vec![Variable { name: "MokSBState", vendor: SHIM, attributes: 3, data: vec![1] }],
         }
     }
 
@@ -268,7 +293,7 @@ mod tests {
         let image = write(&template(4096), &settings()).unwrap();
         let records = records(&image);
         let names: Vec<&str> = records.iter().map(|(name, _, _)| name.as_str()).collect();
-        assert_eq!(names, ["PK", "KEK", "db", "dbx", "SecureBootEnable", "Boot0001", "BootOrder"]);
+        assert_eq!(names, ["PK", "KEK", "db", "dbx", "SecureBootEnable", "Boot0001", "BootOrder", "MokSBState"]);
         assert_eq!(records[0].1, 0x27);
         assert_eq!(records[4].2, [1]);
         assert_eq!(records[6].2, [1, 0]);
@@ -281,7 +306,7 @@ mod tests {
     fn without_keys_nothing_is_enforced() {
         let image = write(&template(4096), &Settings { keys: None, ..settings() }).unwrap();
         let names: Vec<String> = records(&image).into_iter().map(|(name, _, _)| name).collect();
-        assert_eq!(names, ["Boot0001", "BootOrder"]);
+        assert_eq!(names, ["Boot0001", "BootOrder", "MokSBState"]);
     }
 
     #[test]

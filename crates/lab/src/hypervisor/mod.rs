@@ -22,7 +22,7 @@ pub use series::{Series, Step, series};
 pub use tree::Tree;
 pub use xen::{BuiltXen, Settings, build_tree};
 
-use crate::root::{Root, hex};
+use crate::root::{Root, SHARED, hex};
 
 /// What is told to whoever watches.
 pub type Say<'a> = &'a (dyn Fn(&str) + Sync);
@@ -43,6 +43,23 @@ pub fn build(root: &Root, lab: &Path, say: Say<'_>) -> Result<BuiltXen> {
 pub fn debian_tree(lab: &Path, say: Say<'_>) -> Result<PathBuf> {
     let target = lab.parent().context("the lab's folder has no parent")?;
     fetch::source(target, Release::Trixie, "xen", false, say)
+}
+
+/// The access-control policy that comes with Xen, compiled.
+///
+/// # Errors
+/// Where the tree has none, or it cannot be compiled.
+pub fn xsm_policy(root: &Root, lab: &Path, tree: &Tree) -> Result<Vec<u8>> {
+    let work = tempfile::Builder::new().prefix(".policy-").tempdir_in(folder(lab)?)?;
+    for part in ["tools/flask", "xen/xsm/flask"] {
+        object::copy_folder(&tree.folder().join(part), &work.path().join(part))?;
+    }
+    let script = format!(
+        "cd {SHARED}/tools/flask/policy && \
+         make --file=Makefile.common FLASK_BUILD_DIR={SHARED} XEN_FULLVERSION=lab {SHARED}/xenpolicy-lab"
+    );
+    root.run("sh", &["-c", &script], Some(work.path())).context("Xen's policy cannot be compiled")?;
+    Ok(fs::read(work.path().join("xenpolicy-lab"))?)
 }
 
 /// The folder below `lab` in which all of this happens.

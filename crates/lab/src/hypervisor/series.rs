@@ -9,12 +9,16 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
 
-use crate::hypervisor::{Say, Tree, files_below, folder};
+use crate::hypervisor::{Key, Say, Tree, files_below, folder};
 use crate::root::{Root, SHARED};
 
+/// Changes with how a series is made.
+const RECIPE: &str = "1";
+
 /// All changes to one tree.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Series {
     /// In the order in which they apply.
     pub steps: Vec<Step>,
@@ -23,7 +27,7 @@ pub struct Series {
 }
 
 /// One patch.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Step {
     /// `boot-efi`.
     pub name: String,
@@ -42,13 +46,33 @@ const LINES: [(&str, &str, &str); 2] = [
     ("xen/common/Kconfig", "endmenu", "source \"common/lockdown/Kconfig\"\n\n"),
 ];
 
-/// What the tree has to be changed by.
+/// What the tree has to be changed by; found below `lab` where it was made from the same input.
 ///
 /// # Errors
 /// Where a rule finds nothing to hook into, or the tree lacks a file.
 pub fn series(root: &Root, lab: &Path, project: &Path, tree: &Tree, say: Say<'_>) -> Result<Series> {
     let folder = folder(lab)?;
-    let work = tempfile::Builder::new().prefix(".patch-").tempdir_in(&folder)?;
+    let mut key = Key::default();
+    key.add("", RECIPE.as_bytes());
+    key.add("root", root.folder().file_name().unwrap_or_default().as_encoded_bytes());
+    for part in [project.join("xen/glue"), project.join("xen/include"), project.join("xen/patches")] {
+        key.add_folder(&part)?;
+    }
+    key.add_folder(&tree.folder().join("xen"))?;
+    let place = folder.join(format!("series-{}.json", key.finish()));
+    if let Ok(kept) = fs::read(&place) {
+        return serde_json::from_slice(&kept).with_context(|| place.display().to_string());
+    }
+    let series = make(root, &folder, project, tree, say)?;
+    // Under its name only when it is whole.
+    let mut file = tempfile::NamedTempFile::new_in(&folder)?;
+    serde_json::to_writer(&mut file, &series)?;
+    file.persist(&place)?;
+    Ok(series)
+}
+
+fn make(root: &Root, folder: &Path, project: &Path, tree: &Tree, say: Say<'_>) -> Result<Series> {
+    let work = tempfile::Builder::new().prefix(".patch-").tempdir_in(folder)?;
     let spatch = Spatch { root, work: work.path(), tree };
     let mut series = Series::default();
 
