@@ -107,6 +107,19 @@ fn the_lock_option_reaches_dom0_where_linux_reads_it() {
 }
 
 #[test]
+fn dashes_at_the_beginning_separate_behind_configured_text() {
+    let passes = |arguments: &[&str]| {
+        let (_, document) = lint_json(&[&["--secure-boot", "--runtime", "-- hap=off quiet"], arguments].concat());
+        document["inputs"][0]["passes"].clone()
+    };
+    assert_eq!(passes(&[]), json!({ "xen": "hap=off", "dom0": "lockdown=integrity" }));
+    assert_eq!(passes(&["--signed", ""]), json!({ "xen": "hap=off", "dom0": "lockdown=integrity" }));
+    assert_eq!(passes(&["--signed", "smep=off"]), json!({ "xen": "smep=off", "dom0": "quiet lockdown=integrity" }));
+    // What is built in stands apart.
+    assert_eq!(passes(&["--builtin", "x"]), json!({ "xen": "x hap=off", "dom0": "lockdown=integrity" }));
+}
+
+#[test]
 fn text_for_dom0_is_what_every_reader_of_it_takes_it_for() {
     let verdict = |text: &str| {
         let (_, document) = lint_json(&["--secure-boot", "--runtime", &format!("x -- {text}")]);

@@ -59,9 +59,16 @@ pub(super) fn judge(input: Input, compiled: &Compiled, xen: XenVersion, locked: 
         input.pieces.iter().partition(|piece| piece.target == Target::Dom0);
     // A kernel's own line comes before what is added after ` -- `.
     for_dom0.extend(dom0_lines.into_iter().map(|piece| (piece, 0..piece.text.len())));
+    // Whether Xen puts a space in front of the next piece.
+    let mut joined = false;
     for piece in xen_lines {
-        // Xen never splits its built-in text.
-        let split = (piece.segment != Segment::Builtin).then(|| xen_text::split_dom0(&piece.text)).flatten();
+        let split = match piece.segment {
+            // Xen never splits its built-in text.
+            Segment::Builtin => None,
+            Segment::Signed => xen_text::split_dom0(&piece.text),
+            Segment::Runtime => split_runtime(&piece.text, joined),
+        };
+        joined |= piece.segment == Segment::Signed && !piece.text.is_empty();
         let (end, rest) = split.map_or((piece.text.len(), None), |(end, rest)| (end, Some(rest)));
         for token in lockdown.xen_tokens(piece.segment, piece.text.get(..end).unwrap_or_default()) {
             words.add(piece, 0, Target::Xen, &token);
@@ -88,6 +95,16 @@ pub(super) fn judge(input: Input, compiled: &Compiled, xen: XenVersion, locked: 
         tokens,
         notes: notes.into_iter().filter(|note| note.reason.is_none() || is_locked).collect(),
     }
+}
+
+/// The boot entry's text comes behind the configuration's and a space, so that dashes at its beginning are a separator
+/// there, and only there.
+fn split_runtime(text: &[u8], joined: bool) -> Option<(usize, Range<usize>)> {
+    if !joined {
+        return xen_text::split_dom0(text);
+    }
+    let (end, rest) = xen_text::split_dom0(&[b" ", text].concat())?;
+    Some((end.saturating_sub(1), rest.start.saturating_sub(1)..rest.end.saturating_sub(1)))
 }
 
 fn passes(tokens: &[JudgedToken], target: Target) -> String {
