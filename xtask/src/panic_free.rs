@@ -15,6 +15,7 @@ const ROOTS: &[&str] = &[
     "root_filters",
     "root_xen_text",
     "root_linux_text",
+    "root_dom0_line",
     "root_reasons",
     "root_hypercalls",
     "root_guard",
