@@ -80,7 +80,7 @@ pub(super) fn judge(input: Input, compiled: &Compiled, xen: XenVersion, locked: 
     for (piece, range) in for_dom0 {
         let mut text = xen_text::until_nul(piece.text.get(range.clone()).unwrap_or_default()).to_vec();
         lockdown.filter_dom0(piece.segment, &mut text, &mut |token| {
-            words.add(piece, range.start, Target::Dom0, token)
+            words.add(piece, range.start, Target::Dom0, token);
         });
         // A kernel's own line stands as it is. What Xen hands on has a blank on either side.
         let blank: &[u8] = if piece.target == Target::Dom0 || text.is_empty() { b"" } else { b" " };
