@@ -10,8 +10,15 @@ use anyhow::{Context, Result, bail};
 use crate::xen_parser;
 
 /// The functions of `roots.rs`.
-const ROOTS: &[&str] =
-    &["root_tokens", "root_filters", "root_xen_text", "root_linux_text", "root_reasons", "root_hypercalls"];
+const ROOTS: &[&str] = &[
+    "root_tokens",
+    "root_filters",
+    "root_xen_text",
+    "root_linux_text",
+    "root_dom0_line",
+    "root_reasons",
+    "root_hypercalls",
+];
 /// Linux compiles Rust with overflow checks unless it is told not to, so they have to be unreachable too.
 const FLAGS: &[&str] = &[
     "--edition=2024",

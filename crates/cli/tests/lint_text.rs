@@ -98,12 +98,22 @@ fn the_lock_option_reaches_dom0_where_linux_reads_it() {
     assert_eq!(dom0("x -- quiet"), "quiet lockdown=integrity");
     // Behind a lone -- it would be process 1's argument, in an open quote a part of the value.
     assert_eq!(dom0("x -- quiet -- single"), "lockdown=integrity quiet -- single");
-    assert_eq!(dom0("x -- name=\"open"), "lockdown=integrity name=\"open");
+    // The blank that Xen puts behind the text is then part of it, too.
+    assert_eq!(dom0("x -- name=\"open"), "lockdown=integrity name=\"open ");
     // Xen keeps 1023 bytes of the line: what fits goes behind, what does not cannot push the option off the end.
-    let long = "q".repeat(1023 - " lockdown=integrity".len());
+    // Xen puts a blank behind the text.
+    let long = "q".repeat(1023 - "  lockdown=integrity".len());
     assert!(dom0(&format!("x -- {long}")).ends_with(" lockdown=integrity"));
-    let longer = dom0(&format!("x -- {long}q"));
-    assert!(longer.starts_with("lockdown=integrity q") && longer.len() == 1023);
+    // Nor is the beginning of a token a token that anybody allowed.
+    assert_eq!(dom0(&format!("x -- ro {long}q")), "lockdown=integrity ro");
+}
+
+#[test]
+fn what_is_refused_takes_its_place_in_dom0s_line() {
+    let line = format!("x -- ro nosuch={} quiet", "q".repeat(1023 - " lockdown=integrity".len()));
+    let (_, document) = lint_json(&["--secure-boot", "--runtime", &line]);
+    assert_eq!(document["inputs"][0]["passes"]["dom0"], "lockdown=integrity ro");
+    assert!(document["inputs"][0]["notes"][0]["message"].as_str().unwrap().contains("blanks"));
 }
 
 #[test]
@@ -114,7 +124,10 @@ fn dashes_at_the_beginning_separate_behind_configured_text() {
     };
     assert_eq!(passes(&[]), json!({ "xen": "hap=off", "dom0": "lockdown=integrity" }));
     assert_eq!(passes(&["--signed", ""]), json!({ "xen": "hap=off", "dom0": "lockdown=integrity" }));
-    assert_eq!(passes(&["--signed", "smep=off"]), json!({ "xen": "smep=off", "dom0": "quiet lockdown=integrity" }));
+    assert_eq!(
+        passes(&["--signed", "smep=off"]),
+        json!({ "xen": "smep=off", "dom0": "quiet lockdown=integrity" })
+    );
     // What is built in stands apart.
     assert_eq!(passes(&["--builtin", "x"]), json!({ "xen": "x hap=off", "dom0": "lockdown=integrity" }));
 }

@@ -32,6 +32,7 @@
 )]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing))]
 
+pub mod dom0_line;
 pub mod hypercall;
 pub mod linux_text;
 mod lockdown;

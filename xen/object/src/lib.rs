@@ -13,8 +13,7 @@ use core::ffi::{CStr, c_char};
 
 use lockdown_core::hypercall::{Answer, Call, Door, HypercallNumber, OperationNumber, Relation, Selector, decide};
 use lockdown_core::{
-    Level, Lockdown, Reason, Segment, Target, Token, Verdict, XenVersion, dom0_lockdown_option, linux_text,
-    tables, xen_text,
+    Level, Lockdown, Reason, Segment, Target, Token, Verdict, XenVersion, dom0_line, tables, xen_text,
 };
 
 mod names;
@@ -125,10 +124,8 @@ pub unsafe extern "C" fn lockdown_rs_split(text: *const c_char, size: usize, xen
 }
 
 /// Puts the option that locks dom0's kernel into its line: at the end, or in front where Linux would not read it there
-/// or where it would not fit. Returns the length of the line, at most `size - 1`; 0 if an argument cannot be.
-///
-/// What does not fit any more falls off the end, as with Xen's own `strlcat`, but only in whole tokens: the beginning of a
-/// token that was allowed is not one that was allowed.
+/// or where it would not fit ([`dom0_line::lock`]). Returns the length of the line, at most `size - 1`; 0 if an argument
+/// cannot be.
 ///
 /// # Safety
 /// `line` must be `size` bytes that nobody else uses during the call.
@@ -137,7 +134,7 @@ pub unsafe extern "C" fn lockdown_rs_dom0_line(level: u8, line: *mut c_char, siz
     // SAFETY: the caller hands over `size` bytes, which only this call uses.
     let line = unsafe { bytes_mut(line, size) };
     match (level_of(level).flatten(), line) {
-        (Some(level), Some(line)) => add_option(line, dom0_lockdown_option(level)).unwrap_or(0),
+        (Some(level), Some(line)) => dom0_line::lock(line, level).unwrap_or(0),
         _ => 0,
     }
 }
@@ -277,45 +274,6 @@ pub unsafe extern "C" fn lockdown_rs_reason_index(id: *const c_char) -> u32 {
     // SAFETY: the caller hands over a text that ends in a zero byte.
     let id = unsafe { CStr::from_ptr(id) };
     names::reason_index(id).unwrap_or(u32::MAX)
-}
-
-fn add_option(line: &mut [u8], option: &[u8]) -> Option<usize> {
-    let room = line.len().checked_sub(1)?;
-    let mut len = xen_text::until_nul(line.get(..room)?).len();
-    if len == room {
-        // Xen cut it already, or it fits to the byte, which nobody can tell from the other.
-        len = whole_tokens(line.get(..len)?);
-    }
-    let text = line.get(..len)?;
-    // With a space between the two.
-    let total = len.checked_add(option.len())?.checked_add(usize::from(len != 0))?;
-    if total <= room && linux_text::accepts_more(text) {
-        let at = total.checked_sub(option.len())?;
-        line.get_mut(len..at)?.fill(b' ');
-        line.get_mut(at..total)?.copy_from_slice(option);
-        *line.get_mut(total)? = 0;
-        return Some(total);
-    }
-    let front = option.len().checked_add(1)?;
-    let mut kept = len.min(room.checked_sub(front)?);
-    if kept < len && line.get(kept) != Some(&b' ') {
-        kept = whole_tokens(line.get(..kept)?);
-    }
-    let total = front.checked_add(kept)?;
-    // From the end, so that nothing is overwritten before it was moved.
-    for at in (0..kept).rev() {
-        let byte = *line.get(at)?;
-        *line.get_mut(at.checked_add(front)?)? = byte;
-    }
-    line.get_mut(..option.len())?.copy_from_slice(option);
-    *line.get_mut(option.len())? = b' ';
-    *line.get_mut(total)? = 0;
-    Some(total)
-}
-
-/// How much of a line that was cut is left without its last token.
-fn whole_tokens(line: &[u8]) -> usize {
-    line.iter().rposition(|&byte| byte == b' ').unwrap_or(0)
 }
 
 fn record(records: &mut Records, segment: u8, target: Target, token: &Token<'_>) {

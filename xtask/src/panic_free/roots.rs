@@ -10,8 +10,8 @@ use lockdown_core::hypercall::{
     Answer, Call, Door, HypercallNumber, OperationNumber, Relation, Rules, Selector, decide,
 };
 use lockdown_core::{
-    Level, Lockdown, Reason, Segment, Token, Verdict, XenVersion, dom0_lockdown_option, linux_text, tables,
-    xen_text,
+    Level, Lockdown, Reason, Segment, Token, Verdict, XenVersion, dom0_line, dom0_lockdown_option, linux_text,
+    tables, xen_text,
 };
 
 unsafe extern "C" {
@@ -123,6 +123,11 @@ extern "Rust" fn root_linux_text(text: &[u8], name: &[u8], from: usize) {
     keep(linux_text::split(text).2);
     keep(u8::from(linux_text::compare_names(text, name).is_lt()));
     keep(u8::from(linux_text::accepts_more(text)));
+}
+
+#[unsafe(no_mangle)]
+extern "Rust" fn root_dom0_line(line: &mut [u8], level: Level) {
+    keep(dom0_line::lock(line, level).unwrap_or(0));
 }
 
 #[unsafe(no_mangle)]

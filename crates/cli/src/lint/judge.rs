@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use lockdown_core::{
-    Ground, Level, Lockdown, Segment, Target, Token, Verdict, XenVersion, dom0_lockdown_option, linux_text,
-    xen_text,
+    Ground, Level, Lockdown, Segment, Target, Token, Verdict, XenVersion, dom0_line, dom0_lockdown_option,
+    linux_text, xen_text,
 };
 use lockdown_policy::Compiled;
 use lockdown_policy::catalogue::{self, OptionText};
@@ -76,21 +76,29 @@ pub(super) fn judge(input: Input, compiled: &Compiled, xen: XenVersion, locked: 
         for_dom0.extend(rest.map(|rest| (piece, rest)));
     }
     // Xen hands dom0's text on after it has parsed all of its own.
+    let mut line = Vec::new();
     for (piece, range) in for_dom0 {
-        let text = piece.text.get(range.clone()).unwrap_or_default();
-        for token in lockdown.dom0_tokens(piece.segment, text) {
-            words.add(piece, range.start, Target::Dom0, &token);
+        let mut text = xen_text::until_nul(piece.text.get(range.clone()).unwrap_or_default()).to_vec();
+        lockdown.filter_dom0(piece.segment, &mut text, &mut |token| {
+            words.add(piece, range.start, Target::Dom0, token);
+        });
+        // A kernel's own line stands as it is. What Xen hands on has a blank on either side.
+        let blank: &[u8] = if piece.target == Target::Dom0 || text.is_empty() { b"" } else { b" " };
+        if !line.is_empty() && !line.ends_with(b" ") {
+            line.extend(blank);
         }
+        line.extend(text);
+        line.extend(blank);
     }
     let tokens = words.tokens;
     let is_locked = lockdown.level().is_some();
     let mut notes = input.notes;
-    let passes_dom0 = passes_dom0(&tokens, lockdown.level(), &input.name, &mut notes);
+    let passes_dom0 = passes_dom0(line, lockdown.level(), &input.name, &mut notes);
     Judged {
         name: input.name,
         locked_at_start: locked.is_some(),
         locked_at_end: is_locked,
-        passes_xen: passes(&tokens, Target::Xen),
+        passes_xen: passes_xen(&tokens),
         passes_dom0,
         tokens,
         notes: notes.into_iter().filter(|note| note.reason.is_none() || is_locked).collect(),
@@ -107,41 +115,41 @@ fn split_runtime(text: &[u8], joined: bool) -> Option<(usize, Range<usize>)> {
     Some((end.saturating_sub(1), rest.start.saturating_sub(1)..rest.end.saturating_sub(1)))
 }
 
-fn passes(tokens: &[JudgedToken], target: Target) -> String {
-    let honoured = tokens.iter().filter(|token| token.target == target && !token.is_refused());
+fn passes_xen(tokens: &[JudgedToken]) -> String {
+    let honoured = tokens.iter().filter(|token| token.target == Target::Xen && !token.is_refused());
     honoured.map(|token| token.text.as_str()).collect::<Vec<_>>().join(" ")
 }
 
-/// dom0's line with the option that a locked Xen adds: behind it, or in front where Linux would not read it there or
-/// Xen would cut it off; and the cut.
-fn passes_dom0(tokens: &[JudgedToken], level: Option<Level>, name: &str, notes: &mut Vec<Note>) -> String {
-    let text = passes(tokens, Target::Dom0);
-    let added = level.map(|level| String::from_utf8_lossy(dom0_lockdown_option(level)));
-    let mut line = match added {
-        None => text,
-        Some(added) if text.is_empty() => added.into_owned(),
-        Some(added) => {
-            let fits = text.len().saturating_add(added.len()) < xen_text::DOM0_LINE_MAX;
-            let behind = fits && linux_text::accepts_more(text.as_bytes());
-            if behind { format!("{text} {added}") } else { format!("{added} {text}") }
-        }
-    };
-    if line.len() > xen_text::DOM0_LINE_MAX {
+/// The tokens of dom0's line, with the option that a locked Xen puts into it, and without what Xen cuts off.
+fn passes_dom0(mut line: Vec<u8>, level: Option<Level>, name: &str, notes: &mut Vec<Note>) -> String {
+    let added = level.map_or(0, |level| dom0_lockdown_option(level).len().saturating_add(1));
+    let wanted = line.len().saturating_add(added);
+    line.truncate(xen_text::DOM0_LINE_MAX);
+    if let Some(level) = level {
+        // The zero byte behind it counts.
+        line.resize(xen_text::DOM0_LINE_MAX.saturating_add(1), 0);
+        let len = dom0_line::lock(&mut line, level).unwrap_or(0);
+        line.truncate(len);
+    }
+    if wanted > xen_text::DOM0_LINE_MAX {
         notes.push(Note {
             origin: name.to_owned(),
             place: None,
             reason: None,
             message: format!(
-                "dom0's command line has {} bytes; Xen 4.17 and 4.20 keep {} and drop the rest without a message",
-                line.len(),
+                "dom0's command line has {wanted} bytes, with the blanks that stand for what is refused; Xen 4.17 and 4.20 \
+                 keep {} and drop the rest without a message",
                 xen_text::DOM0_LINE_MAX
             ),
         });
-        while line.len() > xen_text::DOM0_LINE_MAX {
-            line.pop();
-        }
     }
-    line
+    let mut words: Vec<&[u8]> = Vec::new();
+    let mut at = 0;
+    while let Some(range) = linux_text::next_token(&line, at) {
+        at = range.end;
+        words.extend(line.get(range));
+    }
+    String::from_utf8_lossy(&words.join(&b' ')).into_owned()
 }
 
 struct Words<'a> {
