@@ -9,6 +9,7 @@ mod inside;
 mod layout;
 mod measure;
 mod outcome;
+mod say;
 mod toolstack;
 mod witness;
 mod xen;
@@ -18,8 +19,7 @@ use std::process::ExitCode;
 use inside::Attack;
 use outcome::{Outcome, Verdict};
 
-const USAGE: &str =
-    "usage: attacks list | attacks run ID | attacks twin ID | attacks toolstack list|ID | attacks domctls NUMBER";
+const USAGE: &str = "usage: attacks list | run ID | twin ID | toolstack list|ID | domctls NUMBER | say file PATH | say run PROGRAM...";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -41,6 +41,8 @@ fn main() -> ExitCode {
             Some(step) => answer(id, step.carry_out()),
             None => unknown(id, "step; `attacks toolstack list` names them"),
         },
+        ["say", "file", path] => answer("say", say::file(path)),
+        ["say", "run", program, arguments @ ..] => answer("say", say::program(program, arguments)),
         ["domctls", calls] => answer("domctls", measure::domctls(calls)),
         _ => {
             eprintln!("{USAGE}");

@@ -25,19 +25,38 @@ const PLATFORM: &str = "x86_64-unknown-linux-gnu";
 /// Where cargo fails.
 pub fn build(project: &Path, lab: &Path, say: &(dyn Fn(&str) + Sync)) -> Result<Guest> {
     say("building the guest's programs");
+    let folder = cargo(project, lab, &[])?;
+    Ok(Guest {
+        init: folder.join("guest-init"),
+        attacks: folder.join("attacks"),
+        domain: folder.join("lab-guest"),
+    })
+}
+
+/// Builds the command `xen-lockdown` for dom0, which lacks its libraries.
+///
+/// # Errors
+/// Where cargo fails.
+pub fn build_command(project: &Path, lab: &Path, say: &(dyn Fn(&str) + Sync)) -> Result<PathBuf> {
+    say("building the command for dom0");
+    let program = "xen-lockdown";
+    Ok(cargo(project, lab, &["--package", program, "--bin", program])?.join(program))
+}
+
+/// Carries out the project's own `cargo guest`; gives the folder with the programs.
+fn cargo(project: &Path, lab: &Path, arguments: &[&str]) -> Result<PathBuf> {
     let target = lab.join("guest");
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(["guest", "--quiet", "--locked", "--target-dir"]).arg(&target).current_dir(project);
+    command
+        .args(["guest", "--quiet", "--locked", "--target-dir"])
+        .arg(&target)
+        .args(arguments)
+        .current_dir(project);
     // The flags of whoever builds the lab are not meant for the guest.
     command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").stdin(Stdio::null());
     let output = command.output().context("cargo cannot be started")?;
     if !output.status.success() {
         bail!("the guest's programs cannot be built: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
-    let folder = target.join(PLATFORM).join("release");
-    Ok(Guest {
-        init: folder.join("guest-init"),
-        attacks: folder.join("attacks"),
-        domain: folder.join("lab-guest"),
-    })
+    Ok(target.join(PLATFORM).join("release"))
 }
