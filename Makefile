@@ -86,11 +86,12 @@ bench-xen: setup-prove
 prove: setup-prove
 	cargo run --quiet --release -p xen-lockdown -- prove
 
-# The same with somebody else's attack beside the lab's own.
+# The same with somebody else's attack beside the lab's own; and what the desk says against what a booted, locked Xen did.
 lab: setup-test
 	@mkdir -p target/extra
 	gcc -static -O2 -o target/extra/lockdown-off examples/attack/lockdown-off.c
 	cargo run --quiet --release -p xen-lockdown -- prove --extra-attacks target/extra
+	cargo test --quiet --release -p xen-lockdown --test agree -- --ignored --nocapture
 
 clean:
 	rm -rf target fuzz/target
