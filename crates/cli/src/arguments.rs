@@ -27,6 +27,9 @@ pub(crate) enum Command {
     /// Make a locked Xen from an unmodified source tree
     #[command(subcommand)]
     Xen(XenCommand),
+    /// Explain hypercalls that a process made or would make
+    #[command(subcommand)]
+    Hypercall(HypercallCommand),
     /// Say whether this running host is locked, by what, and what was refused
     Status(StatusArguments),
     /// Print a completion script for a shell
@@ -273,6 +276,52 @@ pub(crate) struct StatusArguments {
     /// Where /sys and /dev lie, for tests
     #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
     pub(crate) root: PathBuf,
+}
+
+const DECODE_EXAMPLES: &str = "\
+Examples:
+  xen-lockdown hypercall decode --op 17 --arg 8 --arg ffff888100000000
+      a process asks Xen to write the handle of its domain to an address of the kernel
+  xen-lockdown hypercall decode --op 32 --arg 6 --arg 1000 --memory 1000=0700000000000000
+      a port in domain 7 that domain 0 may connect to
+  xen-lockdown hypercall decode --log audit.log
+      every line that holds op=NUMBER arg=HEX... memory=ADDRESS=HEXBYTES...
+
+Exit status: 0 all admitted, 1 one is refused, 2 one cannot be judged.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HypercallCommand {
+    /// Say what the guard in dom0's kernel makes of a raw call, and why
+    Decode(DecodeArguments),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = DECODE_EXAMPLES)]
+pub(crate) struct DecodeArguments {
+    /// The number of the hypercall, in decimal or 0x
+    #[arg(long, value_name = "NUMBER", required_unless_present = "log", conflicts_with = "log")]
+    pub(crate) op: Option<String>,
+    /// An argument, in hexadecimal, in order; those that are not given are 0
+    #[arg(long, value_name = "HEX", conflicts_with = "log")]
+    pub(crate) arg: Vec<String>,
+    /// What stands at an address of the process; can be given more than once
+    #[arg(long, value_name = "ADDRESS=HEXBYTES", conflicts_with = "log")]
+    pub(crate) memory: Vec<String>,
+    /// A file with recorded calls, one a line; - reads standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
+    /// The release of Xen
+    #[arg(long, value_name = "VERSION", default_value = "4.20", value_parser = PossibleValuesParser::new(XEN_VERSIONS))]
+    pub(crate) xen: String,
+    /// The number of the domain that calls
+    #[arg(long, value_name = "DOMAIN", default_value_t = 0)]
+    pub(crate) own: u16,
+    /// The level of the lock
+    #[arg(long, value_name = "LEVEL", default_value = "integrity", value_parser = PossibleValuesParser::new(["integrity", "confidentiality"]))]
+    pub(crate) level: String,
+    /// What to print
+    #[arg(long, value_name = "FORMAT", default_value = "human", value_parser = PossibleValuesParser::new(["human", "json"]))]
+    pub(crate) format: String,
 }
 
 fn parse_variable(text: &str) -> Result<(String, String), String> {

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod explain;
+mod hypercall;
 mod lint;
 mod prove;
 mod status;
@@ -34,6 +35,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Prove(arguments) => prove::run(&arguments),
         Command::Xen(command) => xen::run(&command),
+        Command::Hypercall(command) => hypercall::run(&command),
         Command::Status(arguments) => status::run(&arguments),
         Command::Completions { shell } => {
             let mut text = Vec::new();

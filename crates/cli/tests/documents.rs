@@ -11,3 +11,8 @@ fn the_readmes_examples_are_as_shown() {
 fn status_has_an_answer_where_there_is_no_xen() {
     trycmd::TestCases::new().case("tests/status/*.toml");
 }
+
+#[test]
+fn recorded_hypercalls_are_explained() {
+    trycmd::TestCases::new().case("tests/hypercall/*.toml");
+}

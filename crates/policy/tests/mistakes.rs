@@ -462,6 +462,8 @@ fn userspace_gets_only_what_can_be_walked() {
     assert_says(hypercall_with(count, implicit), "example.start: nobody can tell the size of a buffer");
     hypercall_with(count, "count = { implicit = \"as it likes\", most = 4096 }").unwrap();
     assert_says(hypercall_with("direction = \"in\"", "direction = \"retained\""), "Xen keeps an address");
+    let behind = "direction = \"in\", handles = [{ path = \"p\", offset = 0, element = \"void\", size = 1, count = { constant = 1 }, direction = \"in\" }]";
+    assert_says(hypercall_with("direction = \"in\"", behind), "does not follow a pointer behind a pointer");
     let hidden = "hidden = [\n  { path = \"a\", offset = 8, width = 8, is = \"an address\" },\n]\nvalues = [";
     assert_says(hypercall_with("values = [", hidden), "hides addresses in numbers");
     let closed = HYPERCALL.replace("values = [", hidden).replacen(
@@ -470,4 +472,23 @@ fn userspace_gets_only_what_can_be_walked() {
         1,
     );
     load_hypercalls(&[&closed]).unwrap();
+}
+
+#[test]
+fn what_a_filter_is_told_beside_the_layout() {
+    let other = |text: &str| {
+        let others = format!("others = [\n  {{ path = \"friend\", offset = 6, width = 2{text} }},\n]\nvalues = [");
+        hypercall_with("values = [", &others)
+    };
+    other("").unwrap();
+    other(", self = \"allowed\"").unwrap();
+    assert_says(other(", self = \"refused\""), "self \"refused\": say \"allowed\", or nothing");
+    hypercall_with("values = [", "output = \"none\"\nvalues = [").unwrap();
+    assert_says(hypercall_with("values = [", "output = \"all\"\nvalues = ["), "output \"all\": say \"none\"");
+    assert_says(hypercall_with("values = [", "null = \"yes\"\nvalues = ["), "null \"yes\": say \"allowed\"");
+    assert_says(
+        hypercall_with("values = [", "null = \"allowed\"\nvalues = ["),
+        "a null pointer cannot stand for a structure that is looked into",
+    );
+    hypercall_with("self = \"none\"", "self = \"none\"\nnull = \"allowed\"").unwrap();
 }

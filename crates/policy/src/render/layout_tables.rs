@@ -7,7 +7,7 @@ use lockdown_core::guard::HANDLES;
 use super::rust::HEADER;
 use crate::check::XEN_VERSIONS;
 use crate::hypercall::{
-    Arg, Buffer, Condition, Count, Direction, Field, Hypercall, Operation, Pointer, Role, Unit, Version,
+    Arg, Buffer, Condition, Count, Direction, Field, Hypercall, Operation, Pointer, Register, Role, Unit, Version,
 };
 use crate::model::Policy;
 use crate::problem::{Problem, Problems};
@@ -81,6 +81,17 @@ impl Tables {
                 let mut carriers: Vec<_> = hypercall.operations.iter().map(carrier).collect();
                 carriers.dedup();
                 let is_used = hypercall.operations.iter().any(Operation::is_for_userspace);
+                // A plan knows the pointers of one layout only.
+                for operation in &hypercall.operations {
+                    let mixes =
+                        carrier(operation).starts_with("Carrier::Elements") && operation.is_for_userspace();
+                    if mixes && (!operation.handles.is_empty() || !operation.writes) {
+                        self.complain(
+                            operation,
+                            "elements that each say what they are have no pointers, and are written",
+                        );
+                    }
+                }
                 let carrier = match carriers.as_slice() {
                     [only] => only.clone(),
                     // Enough to tell why it is refused.
@@ -109,17 +120,14 @@ impl Tables {
 
     fn layout(&mut self, operation: &Operation) -> String {
         let carrier = carrier(operation);
-        let points = operation.registers.iter().any(|one| {
-            matches!(one.role, Role::Structure | Role::Elements(_) | Role::Buffers(..) | Role::Buffer(_))
-        });
-        if points && carrier == "Carrier::None" && operation.structure.is_none() {
-            let buffers =
-                operation.registers.iter().all(|one| !matches!(one.role, Role::Structure | Role::Elements(_)));
-            if !buffers {
-                self.complain(operation, "a register holds the address of a structure, and none is described");
-            }
+        let has_structure =
+            |one: &Register| matches!(one.role, Role::Structure | Role::Elements(_) | Role::Buffers(..));
+        if operation.registers.iter().any(has_structure) && operation.structure.is_none() {
+            self.complain(operation, "a register holds the address of a structure, and none is described");
         }
         // What only stands in registers looks alike in every release.
+        let points =
+            operation.registers.iter().any(|one| has_structure(one) || matches!(one.role, Role::Buffer(_)));
         let versions = if points { &operation.layout } else { &operation.xen };
         let bits = XEN_VERSIONS.iter().enumerate().filter(|(_, name)| versions.iter().any(|xen| xen == *name));
         let bits = bits.fold(0, |bits, (place, _)| bits | 1 << place);
