@@ -57,7 +57,6 @@ mod end {
     pub(crate) const CALLS: u32 = 4;
 }
 
-#[cfg(not(test))]
 unsafe extern "C" {
     fn guard_fetch(into: *mut u8, from: u64, length: usize) -> bool;
     fn guard_store(to: u64, from: *const u8, length: usize);
@@ -123,7 +122,6 @@ pub unsafe extern "C" fn lockdown_rs_dm_op(
 /// As [`lockdown_rs_map`]; `registers` likewise; `space` must be `size` bytes, and `outcome` one place, that nobody else
 /// uses during the call.
 #[unsafe(no_mangle)]
-#[cfg(not(test))]
 pub unsafe extern "C" fn lockdown_rs_call(
     caller: *const Caller,
     registers: *const Raw,
@@ -204,10 +202,8 @@ fn tell(refusal: &Refusal<'_>, outcome: &mut Outcome) {
 }
 
 /// The memory of the process that calls.
-#[cfg(not(test))]
 struct Process;
 
-#[cfg(not(test))]
 impl Memory for Process {
     fn fetch(&mut self, from: u64, into: &mut [u8]) -> bool {
         // SAFETY: as many bytes as there are; the shim checks where they come from.
@@ -307,6 +303,7 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 }
 
 #[cfg(test)]
+#[allow(clippy::cast_possible_truncation, clippy::indexing_slicing, reason = "a test may panic")]
 mod tests {
     use super::*;
 
@@ -348,5 +345,59 @@ mod tests {
         for (domain, operation) in [(0, &[1, 0, 0, 0][..]), (0x7ff0, &[1, 0, 0, 0]), (3, &[1]), (3, &[0xff; 4])] {
             assert_ne!(ask(domain, operation), 0);
         }
+    }
+
+    /// The shim's side: the process is this one, and Xen doubles the first word of the structure that it gets.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn guard_fetch(into: *mut u8, from: u64, length: usize) -> bool {
+        let from = core::ptr::with_exposed_provenance::<u8>(usize::try_from(from).unwrap_or(0));
+        // SAFETY: the tests name memory of their own.
+        unsafe { core::ptr::copy_nonoverlapping(from, into, length) };
+        true
+    }
+
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn guard_store(to: u64, from: *const u8, length: usize) {
+        let to = core::ptr::with_exposed_provenance_mut::<u8>(usize::try_from(to).unwrap_or(0));
+        // SAFETY: the tests name memory of their own.
+        unsafe { core::ptr::copy_nonoverlapping(from, to, length) };
+    }
+
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn guard_issue(registers: *const Raw) -> u64 {
+        // SAFETY: registers of the object, and the copy of a structure that begins with a word.
+        unsafe {
+            let word = (*registers).arguments[1];
+            let word = core::ptr::with_exposed_provenance_mut::<u32>(usize::try_from(word).unwrap_or(0));
+            word.write(word.read().wrapping_mul(2));
+        }
+        7
+    }
+
+    fn call(arguments: [u64; 5], hypercall: u64) -> Outcome {
+        let raw = Raw { hypercall, arguments };
+        let mut space = [0_u64; 160];
+        let mut outcome = Outcome { end: 9, reason: 0, value: 0, count: 0, operation: core::ptr::null() };
+        // SAFETY: a caller, registers, a space and an outcome of our own.
+        unsafe { lockdown_rs_call(&DOM0, &raw, space.as_mut_ptr().cast(), 1280, &raw mut outcome) };
+        assert!(!outcome.operation.is_null());
+        outcome
+    }
+
+    #[test]
+    fn xen_gets_a_copy_and_its_answer_comes_back() {
+        // event_channel_op(status): the domain, then the port.
+        let mut structure = [3_u32, 5, 0, 0, 0, 0, 0, 0];
+        let outcome = call([5, structure.as_mut_ptr().expose_provenance() as u64, 0, 0, 0], 32);
+        assert_eq!((outcome.end, outcome.value), (end::DONE, 7));
+        assert_eq!(structure[0], 6);
+    }
+
+    #[test]
+    fn what_is_against_a_call_is_told() {
+        let outcome = call([5, 0xffff_8000_0000_0000, 0, 0, 0], 32);
+        assert_eq!((outcome.end, outcome.reason), (end::REFUSED, u32::from(Reason::KERNEL_ADDRESS.index())));
+        let outcome = call([4096, 3, 0, 0, 0], 13);
+        assert_eq!((outcome.end, outcome.value, outcome.count), (end::CALLS, 4096, 3));
     }
 }
