@@ -48,7 +48,7 @@ fn main() -> ExitCode {
         steps::run(step, &mut console);
     }
     if plan.guard.is_some() {
-        for line in modules::guard_lines() {
+        for line in modules::guard_lines().into_iter().chain(modules::guard_counts()) {
             console.line(&line);
         }
     }

@@ -50,6 +50,25 @@ pub(crate) fn load_guard(file: &str) -> Result<(), String> {
     stands(&list)
 }
 
+/// What the guard counted: its mode, and each reason that refused or would have.
+pub(crate) fn guard_counts() -> Vec<String> {
+    let folder = Path::new("/sys/kernel/xen-lockdown");
+    let read = |file: &Path| fs::read_to_string(file).unwrap_or_default().trim().to_owned();
+    let mut found =
+        vec![format!("guard: mode {}, strict {}", read(&folder.join("mode")), read(&folder.join("strict")))];
+    for kind in ["refused", "audited"] {
+        let entries = fs::read_dir(folder.join(kind)).into_iter().flatten().flatten();
+        let mut counts: Vec<String> = entries
+            .map(|entry| (entry.file_name().to_string_lossy().into_owned(), read(&entry.path())))
+            .filter(|(_, count)| count != "0")
+            .map(|(reason, count)| format!("guard: {kind} {reason} {count}"))
+            .collect();
+        counts.sort();
+        found.append(&mut counts);
+    }
+    found
+}
+
 /// What the guard said in the kernel's log, which is kept off the console while steps run.
 pub(crate) fn guard_lines() -> Vec<String> {
     use std::io::Read as _;

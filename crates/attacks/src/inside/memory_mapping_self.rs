@@ -48,7 +48,14 @@ fn run() -> Outcome {
     let page = Buffer::new(1)?;
     let frame = frame_of_own(page.address())?;
     // The page behind the process's memory goes; what is mapped in its place is seen through it.
-    privcmd.reservation(memory::DECREASE_RESERVATION, domain::SELF, &[frame])?;
+    if let Err(error) = privcmd.reservation(memory::DECREASE_RESERVATION, domain::SELF, &[frame]) {
+        // A guard keeps the page where it is; whether the mapping itself is refused is asked all the same.
+        let refused = map(&privcmd, frame, address / PAGE as u64, true);
+        return match refused {
+            Err(mapping) => held(format!("the page cannot be given back: {error:#}; memory_mapping: {mapping:#}")),
+            Ok(()) => bail!("the page cannot be given back: {error:#}; and memory_mapping answered that it is done"),
+        };
+    }
     let found = search(&privcmd, &page, frame, address - XEN_START, &known);
     let filled = privcmd.reservation(memory::POPULATE_PHYSMAP, domain::SELF, &[frame]);
     match found {
