@@ -113,7 +113,8 @@ impl Build {
         const SMALL: &str = "CONFIG_DEBUG_INFO=n";
         const GUEST: &str = "CONFIG_XEN_GUEST=y";
         match self {
-            Self::Firmware => (Release::Trixie, &["CONFIG_LOCKDOWN_DEFAULT_FIRMWARE=y"]),
+            // The default, and so the build of the column `locked-xen`.
+            Self::Firmware => (Release::Trixie, &[]),
             Self::Blind => (Release::Trixie, &["CONFIG_LOCKDOWN_DEFAULT_BLIND=y", GUEST, SMALL]),
             Self::Always => (Release::Trixie, &["CONFIG_LOCKDOWN_DEFAULT_ALWAYS=y", SMALL]),
             Self::Xsm => (Release::Trixie, &["CONFIG_XSM=y", "CONFIG_XSM_FLASK_POLICY=n", GUEST, SMALL]),
@@ -584,7 +585,7 @@ impl Row {
                     want(line(&[COMMAND_LINE, token]), format!("{token} was not parsed"));
                 }
                 Dom0Got(token) => {
-                    want(line(&["Kernel command line:", token]), format!("dom0 did not get {token}"))
+                    want(line(&["Kernel command line:", token]), format!("dom0 did not get {token}"));
                 }
                 Dom0GotNo(token) => {
                     want(!line(&["Kernel command line:", token]), format!("dom0 got {token}"));
@@ -605,7 +606,7 @@ impl Row {
                 );
             }
             (Stops(text), End::XenStopped(said)) => {
-                want(said.contains(text), format!("Xen stopped otherwise: {said}"))
+                want(said.contains(text), format!("Xen stopped otherwise: {said}"));
             }
             (GoesOn, End::Seen(said)) => want(said.contains(COMMAND_LINE), format!("it ended at {said}")),
             (_, end) => want(false, format!("it ended otherwise: {end:?}")),
