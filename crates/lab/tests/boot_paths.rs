@@ -17,7 +17,7 @@ use lockdown_lab::boot::{Boot, End};
 use lockdown_lab::hypervisor::{self, BuiltXen, Settings, Tree};
 use lockdown_lab::image::Parts;
 use lockdown_lab::initramfs::Initramfs;
-use lockdown_lab::lab::{Lab, Scenario, Xen, config};
+use lockdown_lab::lab::{IMAGE, Lab, Scenario, Xen, config};
 use lockdown_lab::loader;
 use lockdown_lab::machine::{Dom0, Firmware};
 use lockdown_lab::plan::{Plan, Step};
@@ -113,7 +113,8 @@ impl Build {
         const SMALL: &str = "CONFIG_DEBUG_INFO=n";
         const GUEST: &str = "CONFIG_XEN_GUEST=y";
         match self {
-            Self::Firmware => (Release::Trixie, &["CONFIG_LOCKDOWN_DEFAULT_FIRMWARE=y"]),
+            // The default, and so the build of the column `locked-xen`.
+            Self::Firmware => (Release::Trixie, &[]),
             Self::Blind => (Release::Trixie, &["CONFIG_LOCKDOWN_DEFAULT_BLIND=y", GUEST, SMALL]),
             Self::Always => (Release::Trixie, &["CONFIG_LOCKDOWN_DEFAULT_ALWAYS=y", SMALL]),
             Self::Xsm => (Release::Trixie, &["CONFIG_XSM=y", "CONFIG_XSM_FLASK_POLICY=n", GUEST, SMALL]),
@@ -585,7 +586,7 @@ impl Row {
                     want(line(&[COMMAND_LINE, token]), format!("{token} was not parsed"));
                 }
                 Dom0Got(token) => {
-                    want(line(&["Kernel command line:", token]), format!("dom0 did not get {token}"))
+                    want(line(&["Kernel command line:", token]), format!("dom0 did not get {token}"));
                 }
                 Dom0GotNo(token) => {
                     want(!line(&["Kernel command line:", token]), format!("dom0 got {token}"));
@@ -606,7 +607,7 @@ impl Row {
                 );
             }
             (Stops(text), End::XenStopped(said)) => {
-                want(said.contains(text), format!("Xen stopped otherwise: {said}"))
+                want(said.contains(text), format!("Xen stopped otherwise: {said}"));
             }
             (GoesOn, End::Seen(said)) => want(said.contains(COMMAND_LINE), format!("it ended at {said}")),
             (_, end) => want(false, format!("it ended otherwise: {end:?}")),
@@ -734,22 +735,28 @@ impl Bench<'_> {
 
     /// Xen, perhaps with the ramdisk, signed; everything else is not covered by that signature.
     fn files(&self, row: &Row, secure_boot: bool, shim: bool, ramdisk: On) -> Result<Scenario> {
-        let parts = Parts { ramdisk: (ramdisk == On::Image).then(|| self.ramdisk.clone()), ..Parts::default() };
+        let ramdisk = (ramdisk == On::Image).then(|| self.ramdisk.clone());
+        let parts = Parts { ramdisk, ..Parts::default() };
         let image = self.image(row, &parts)?;
-        let mut scenario = Scenario { secure_boot, ..Scenario::new("", Dom0::Pv, image.clone()) };
-        let folder = if shim { "EFI/debian" } else { "EFI/xen" };
+        let mut scenario = Scenario { secure_boot, ..Scenario::new("", Dom0::Pv, image) };
         let config = xen_config(&row.options(), &format!("{USUAL_DOM0} {FOR_DOM0}"));
         scenario.disk = vec![
-            (format!("{folder}/xen.cfg"), config.into_bytes()),
-            (format!("{folder}/vmlinuz"), self.lab.kernel.clone()),
-            (format!("{folder}/initrd"), self.ramdisk.clone()),
+            ("EFI/xen/xen.cfg".to_owned(), config.into_bytes()),
+            ("EFI/xen/vmlinuz".to_owned(), self.lab.kernel.clone()),
+            ("EFI/xen/initrd".to_owned(), self.ramdisk.clone()),
         ];
         if shim {
+            // By way of GRUB: shim's own loader leaves out the relocations that Xen reads. shim trusts what firmware
+            // trusts, and Debian's key, which Debian's GRUB and kernel are signed with.
             let shim = fs::read(self.lab.root.file("/usr/lib/shim/shimx64.efi")?)?;
-            scenario.starts = format!("{folder}/shimx64.efi");
-            scenario.disk.push((scenario.starts.clone(), self.lab.signed(&shim, &self.lab.keys.trusted)?.bytes));
-            // What shim starts has a fixed name. It trusts what firmware trusts, and Debian's key.
-            scenario.disk.push((format!("{folder}/grubx64.efi"), image));
+            let grub = fs::read(self.lab.root.file("/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed")?)?;
+            let text = format!("search --no-floppy --file --set=root /{IMAGE}\nchainloader /{IMAGE}\nboot\n");
+            scenario.starts = "EFI/debian/shimx64.efi".to_owned();
+            scenario.disk.extend([
+                (scenario.starts.clone(), self.lab.signed(&shim, &self.lab.keys.trusted)?.bytes),
+                ("EFI/debian/grubx64.efi".to_owned(), grub),
+                ("EFI/debian/grub.cfg".to_owned(), text.into_bytes()),
+            ]);
         }
         Ok(scenario)
     }
