@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use fatfs::{FileSystem, FormatVolumeOptions, FsOptions};
 use fs4::FileExt;
 
@@ -34,6 +34,11 @@ fn fill(mut disk: File, size: u64, files: &[DiskFile]) -> Result<()> {
         let mut folder = volume.root_dir();
         let mut parts = path.split('/').filter(|part| !part.is_empty()).peekable();
         while let Some(part) = parts.next() {
+            let (name, extension) = part.split_once('.').unwrap_or((part, ""));
+            ensure!(
+                name.len() <= 8 && extension.len() <= 3,
+                "{path}: the volume has no names longer than 8 and 3 letters"
+            );
             if parts.peek().is_some() {
                 folder = folder.create_dir(part)?;
             } else {
@@ -53,6 +58,13 @@ mod tests {
     use std::io::Read;
 
     use super::*;
+
+    #[test]
+    fn a_name_that_firmware_would_not_find_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = write(&folder.path().join("disk"), &[("EFI/xen/microcode".into(), vec![1])]).unwrap_err();
+        assert!(format!("{error:#}").contains("EFI/xen/microcode"), "{error:#}");
+    }
 
     #[test]
     fn files_can_be_read_again() {
