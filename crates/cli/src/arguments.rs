@@ -155,7 +155,7 @@ pub(crate) struct ExplainArguments {
 const PROVE_EXAMPLES: &str = "\
 Examples:
   xen-lockdown prove
-      everything: Debian's Xen and a locked one, each with a PV and with a PVH dom0
+      everything: Debian's Xen, a locked one, and that with the guard, each with a PV and with a PVH dom0
   xen-lockdown prove --column stock-pv --only image-unsigned --only entry-overrides-options
       two attacks
   xen-lockdown prove --extra-attacks my-attacks
@@ -172,8 +172,8 @@ pub(crate) struct ProveArguments {
     /// Only this attack; can be given more than once
     #[arg(long, value_name = "ID", num_args = 1..)]
     pub(crate) only: Vec<String>,
-    /// Only this column: stock or locked-xen, or with one kind of dom0 stock-pv, stock-pvh and so on; can be given more
-    /// than once [default: all]
+    /// Only this column: stock, locked-xen or locked, or with one kind of dom0 stock-pv, stock-pvh and so on; can be given
+    /// more than once [default: all]
     #[arg(long, value_name = "NAME")]
     pub(crate) column: Vec<String>,
     /// A folder with static programs that follow the attack protocol
