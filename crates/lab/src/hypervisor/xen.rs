@@ -108,13 +108,6 @@ pub fn build_tree(root: &Root, lab: &Path, tree: &Tree, settings: &Settings, say
             let from = work.path().join("xen").join(from);
             fs::rename(&from, made.join(to)).with_context(|| format!("{} was not built", from.display()))?;
         }
-        let config = fs::read_to_string(made.join("config"))?;
-        let wanted = !settings.stock;
-        ensure!(
-            config.lines().any(|line| line == "CONFIG_LOCKDOWN=y") == wanted,
-            "Xen's configuration {} CONFIG_LOCKDOWN=y after its own rules were applied",
-            if wanted { "has lost" } else { "has" }
-        );
         fs::rename(&made, &place)?;
     }
     let file = |name: &str| place.join(name);
@@ -144,13 +137,47 @@ fn configuration(root: &Root, tree: &Tree, settings: &Settings) -> Result<String
 /// Nothing of the machine, its user, its time or its folders gets into what is built.
 fn make(root: &Root, work: &Path, settings: &Settings, say: Say<'_>) -> Result<()> {
     let jobs = thread::available_parallelism().map_or(1, usize::from);
-    let script = format!("cd {SHARED}/xen && make olddefconfig && exec make --jobs={jobs}");
     say("building Xen");
+    run(root, work, settings, "make olddefconfig")?;
+    ensure_kept(&fs::read_to_string(work.join("xen/.config"))?, settings)?;
+    run(root, work, settings, &format!("exec make --jobs={jobs}"))
+}
+
+/// Xen's own rules drop a line of a configuration without a word where it depends on another.
+fn ensure_kept(config: &str, settings: &Settings) -> Result<()> {
+    let has = |line: &str| config.lines().any(|other| other == line);
+    ensure!(
+        has("CONFIG_LOCKDOWN=y") != settings.stock,
+        "Xen's configuration {} CONFIG_LOCKDOWN=y after its own rules were applied",
+        if settings.stock { "has" } else { "has lost" }
+    );
+    // Of several lines for one name the last counts, and what is off is written as a comment, or not at all.
+    let name = |line: &str| line.split('=').next().unwrap_or_default().to_owned();
+    for (at, line) in settings.lines.iter().enumerate() {
+        let again = settings.lines.iter().skip(at.saturating_add(1)).any(|later| name(later) == name(line));
+        if again || line.starts_with('#') || line.trim().is_empty() {
+            continue;
+        }
+        let kept = match line.strip_suffix("=n") {
+            Some(name) => !config.lines().any(|other| other.starts_with(&format!("{name}="))),
+            None => has(line),
+        };
+        ensure!(
+            kept,
+            "Xen's configuration has lost {line} after its own rules were applied: it depends on something else \
+             (xen/**/Kconfig of the tree; CONFIG_EXPERT=y for many)"
+        );
+    }
+    Ok(())
+}
+
+fn run(root: &Root, work: &Path, settings: &Settings, script: &str) -> Result<()> {
     let mut command = root.command("sh", Some(work));
     let epoch = settings.epoch;
     command.env("SOURCE_DATE_EPOCH", epoch.to_string()).env("TZ", "UTC");
     command.env("XEN_WHOAMI", "xen-lockdown").env("XEN_DOMAIN", "localdomain").env("XEN_BUILD_HOST", "localhost");
     command.env("XEN_BUILD_DATE", format!("@{epoch}")).env("XEN_BUILD_TIME", "00:00:00");
+    let script = format!("cd {SHARED}/xen && {script}");
     let output =
         command.args(["-c", &script]).output().context("unshare cannot be started: install util-linux")?;
     if output.status.success() {
@@ -161,4 +188,27 @@ fn make(root: &Root, work: &Path, settings: &Settings, say: Say<'_>) -> Result<(
     let last: Vec<&str> = said.lines().rev().take(10).collect();
     let shown = if errors.is_empty() { last.into_iter().rev().collect() } else { errors };
     bail!("Xen cannot be built ({}):\n{}", output.status, shown.join("\n"));
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_lost_is_named() {
+        let config = "CONFIG_LOCKDOWN=y\nCONFIG_CMDLINE=\"\"\n# CONFIG_DEBUG is not set\nCONFIG_HVM=y\n";
+        let lines = |lines: &[&str]| Settings {
+            lines: lines.iter().map(|line| (*line).to_owned()).collect(),
+            ..Settings::default()
+        };
+        let check = |set: &[&str]| ensure_kept(config, &lines(set)).map_err(|error| error.to_string());
+        assert_eq!(check(&["CONFIG_HVM=y", "CONFIG_DEBUG=n", "CONFIG_NOSUCH=n", "# nothing", ""]), Ok(()));
+        assert_eq!(check(&["CONFIG_CMDLINE=\"x\"", "CONFIG_CMDLINE=\"\""]), Ok(()));
+        assert!(check(&["CONFIG_CMDLINE=\"lockdown\""]).unwrap_err().contains("has lost CONFIG_CMDLINE"));
+        assert!(check(&["CONFIG_HVM=n"]).unwrap_err().contains("has lost CONFIG_HVM=n"));
+        let stock = Settings { stock: true, ..Settings::default() };
+        assert!(ensure_kept(config, &stock).is_err());
+        assert!(ensure_kept("", &Settings::default()).is_err());
+    }
 }
