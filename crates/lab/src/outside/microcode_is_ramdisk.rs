@@ -27,9 +27,9 @@ fn twin(stage: &Stage<'_>) -> Result<Answer> {
 }
 
 fn scenario(stage: &Stage<'_>, name: &str, ramdisk: Option<Vec<u8>>, microcode: Vec<u8>) -> Result<Scenario> {
-    let line = if ramdisk.is_some() { "ramdisk=initrd\nucode=microcode" } else { "ucode=microcode" };
+    let line = if ramdisk.is_some() { "ramdisk=initrd\nucode=ucode" } else { "ucode=ucode" };
     let config = config(stage.dom0, "", "").replace("ramdisk=initrd", line);
     let mut scenario = stage.with_parts(name, &Parts { config: Some(config), ramdisk, ..stage.parts() })?;
-    scenario.disk.push(("EFI/xen/microcode".to_owned(), microcode));
+    scenario.disk.push(("EFI/xen/ucode".to_owned(), microcode));
     Ok(scenario)
 }
