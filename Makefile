@@ -2,7 +2,7 @@
 
 .PHONY: example test prove lab begin setup setup-test setup-prove generated style units sources drift layouts oracle panic-free fuzz bench bench-xen example-check clean
 
-FUZZ_SECONDS ?= 60
+FUZZ_SECONDS ?= 30
 ORACLE_LINES ?= 1000000
 export CARGO_TERM_PROGRESS_WHEN ?= never
 # What a machine could not run is said at the end.

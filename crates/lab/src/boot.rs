@@ -147,6 +147,7 @@ pub fn watch(
             Line::NotStarted(text) => return Ok(Boot { end: End::NotStarted(text), ..boot }),
             Line::XenStopped(text) => return Ok(Boot { end: End::XenStopped(text), ..boot }),
             Line::XenPanics => panicked = true,
+            Line::CameBack => bail!("what the firmware started came back; {}", machine.last_lines()),
             Line::XenStarted(_) => {
                 boot.times.xen.get_or_insert(after);
             }

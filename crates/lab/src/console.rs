@@ -105,6 +105,8 @@ pub enum Line {
     Refused(String),
     /// The firmware could not start the image, for another reason.
     NotStarted(String),
+    /// What the firmware started came back, and did not say why in words that are known: its menu comes up.
+    CameBack,
     /// Xen stops: nothing will come of this boot.
     XenStopped(String),
     /// Xen stops, and its next line says why.
@@ -138,6 +140,9 @@ pub fn read(line: &str) -> Line {
     }
     if line.contains("BdsDxe: failed to start Boot") || line.contains("BdsDxe: No bootable option") {
         return Line::NotStarted(line.to_owned());
+    }
+    if line.contains("BdsDxe: loading Boot") && line.contains("\"UiApp\"") {
+        return Line::CameBack;
     }
     if line.contains("Panic on CPU") {
         return Line::XenPanics;
@@ -193,6 +198,8 @@ mod tests {
         assert!(matches!(read(missing), Line::NotStarted(_)));
         let loading = "BdsDxe: loading Boot0001 \"xen\" from \\xen.efi";
         assert_eq!(read(loading), Line::Text);
+        let menu = "BdsDxe: loading Boot0000 \"UiApp\" from Fv(7CB8BDC9)/FvFile(462CAA21)";
+        assert_eq!(read(menu), Line::CameBack);
         let stopped = "lockdown: refused the file initrd: unsigned-file: embed it in the signed image";
         assert!(matches!(read(stopped), Line::XenStopped(_)));
         let logged =

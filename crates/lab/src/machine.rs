@@ -259,7 +259,7 @@ impl Machine {
     }
 
     /// The last words on the serial line, for an error.
-    fn last_lines(&self) -> String {
+    pub(crate) fn last_lines(&self) -> String {
         let log = fs::read(self.folder.join("serial.log")).unwrap_or_default();
         let text = String::from_utf8_lossy(&log);
         let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
