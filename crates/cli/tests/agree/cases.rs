@@ -11,8 +11,9 @@ const ROOM: usize = 880;
 /// As many refused tokens as one machine gets, so that Xen keeps all of them.
 const REFUSED: usize = 60;
 
-/// What is built into a Xen: a value that unsigned text may not give, and a separator, which is none there.
-const BUILTIN: &str = "lockdown=no com2=115200,8n1,0x2f8,5 a -- b";
+/// What is built into a Xen: something that is seen, a value that unsigned text may not give, and a separator, which is none
+/// there.
+const BUILTIN: &str = "console_timestamps=boot lockdown=no com2=115200,8n1,0x2f8,5 a -- b";
 
 /// What is built into another.
 const BUILTIN_LOCK: &str = "lockdown";

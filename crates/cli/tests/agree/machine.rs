@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use lockdown_lab::hypervisor::{self, Settings, Tree};
 use lockdown_lab::image::Parts;
 use lockdown_lab::lab::{Lab, OTHER_PROGRAM, Scenario, Xen};
@@ -70,6 +70,9 @@ impl<'a> Machines<'a> {
         let dom0 = lines()
             .filter(|line| !line.starts_with("(XEN) "))
             .find_map(|line| Some(line.split_once("] Command line: ")?.1));
+        // Xen's parser really had the built-in text.
+        let stamped = xens().any(|line| line.starts_with("(XEN) [") && line.contains("] Command line: "));
+        ensure!(stamped == case.builtin.contains("console_timestamps="), "what is built in did not count");
         let told: Vec<&str> = lines().filter_map(|line| Some(line.split_once("@say ")?.1)).collect();
         let (status, dom0) = match told.split_last() {
             Some((line, status)) => (Some(serde_json::from_str(&status.join("\n"))?), Some(*line)),
@@ -111,7 +114,9 @@ fn built_with(lab: &Lab, text: &str) -> Result<Xen> {
     }
     let folder = lab.root.folder().parent().context("the root has no parent folder")?;
     let tree = Tree::open(&hypervisor::debian_tree(folder, &|_| {})?)?;
-    let settings = Settings { lines: vec![format!("CONFIG_CMDLINE=\"{text}\"")], ..Settings::default() };
+    // Xen takes no built-in text from whom it does not take for an expert.
+    let lines = vec!["CONFIG_EXPERT=y".to_owned(), format!("CONFIG_CMDLINE=\"{text}\"")];
+    let settings = Settings { lines, ..Settings::default() };
     let built = hypervisor::build_tree(&lab.root, folder, &tree, &settings, &|_| {})?;
     Ok(Xen { name: "locked-xen", image: std::fs::read(&built.efi)?, guard: None })
 }
