@@ -1,6 +1,6 @@
 # `make prove` is the main job, `make test` runs everything that CI runs. Both install what they need.
 
-.PHONY: example test prove lab begin setup setup-test setup-prove generated style units sources drift layouts oracle panic-free fuzz bench bench-xen example-check clean
+.PHONY: example test prove lab begin setup setup-test setup-prove generated style units sources drift layouts oracle panic-free fuzz bench bench-xen boot-paths example-check clean
 
 FUZZ_SECONDS ?= 30
 ORACLE_LINES ?= 1000000
@@ -86,12 +86,17 @@ bench-xen: setup-prove
 prove: setup-prove
 	cargo run --quiet --release -p xen-lockdown -- prove
 
-# The same with somebody else's attack beside the lab's own; and what the desk says against what a booted, locked Xen did.
+# The same with somebody else's attack beside the lab's own; the hooks in an older Xen; and what the desk says against what a booted, locked Xen did.
 lab: setup-test
 	@mkdir -p target/extra
 	gcc -static -O2 -o target/extra/lockdown-off examples/attack/lockdown-off.c
 	cargo run --quiet --release -p xen-lockdown -- prove --extra-attacks target/extra
+	cargo run --quiet --release -p xen-lockdown -- xen patch --tree "$$(cargo xtask source --release bookworm)" --output target/patches-4.17
 	cargo test --quiet --release -p xen-lockdown --test agree -- --ignored --nocapture
+
+# Every way into Xen, booted, with each default that can be built in: five builds of Xen and forty machines.
+boot-paths: setup-prove
+	cargo test --quiet --release -p lockdown-lab --test boot_paths -- --ignored --nocapture
 
 clean:
 	rm -rf target fuzz/target
