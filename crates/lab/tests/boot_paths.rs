@@ -522,7 +522,7 @@ const ROWS: &[Row] = &[
 ];
 
 #[test]
-#[ignore = "builds Xen and boots machines"]
+#[ignore = "builds Xen five times and boots 40 machines, too much for `make test`: `make boot-paths` runs it"]
 fn every_boot_path_is_locked_as_it_should_be() {
     let say = |text: &str| println!("{text}");
     let lab = Lab::open(&prove::default_folder(), &prove::project(), &say).unwrap();

@@ -31,7 +31,7 @@ use desk::Answer;
 use machine::{Machines, Seen};
 
 #[test]
-#[ignore = "boots machines"]
+#[ignore = "boots 35 machines for minutes and needs the lab's root: `make lab`, and so `make test`, runs it"]
 fn the_desk_says_what_a_locked_xen_does() {
     let started = Instant::now();
     let mut lab = Lab::open(&prove::default_folder(), &prove::project(), &|_| {}).unwrap();
