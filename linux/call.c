@@ -79,6 +79,7 @@ static int dm_op_prepare(struct dm_op *work, unsigned int number)
 
 static long dm_op(struct dm_op *work, const struct privcmd_dm_op *request)
 {
+	struct guard_record record = { .command = IOCTL_PRIVCMD_DM_OP, .domain = request->dom };
 	struct guard_caller caller = guard_caller();
 	const char *name;
 	u32 answer;
@@ -89,8 +90,14 @@ static long dm_op(struct dm_op *work, const struct privcmd_dm_op *request)
 	result = dm_op_prepare(work, request->num);
 	if (result)
 		return result;
-	answer = lockdown_rs_dm_op(&caller, request->dom, work->operation, work->given[0].size, &name);
-	result = guard_answer(answer, name);
+	answer = lockdown_rs_dm_op(&caller, record.command, request->dom, work->operation,
+				   work->given[0].size, &name);
+	record.seen[0] = (struct guard_piece) {
+		.user = (unsigned long)work->given[0].uptr,
+		.length = work->given[0].size,
+	};
+	record.space = work->operation;
+	result = guard_answer(answer, name, &record);
 	if (result)
 		return result;
 	xen_preemptible_hcall_begin();
@@ -153,7 +160,20 @@ u64 guard_issue(const struct guard_registers *registers)
 	return result;
 }
 
-/* Walks over one call and makes it, with as much space as it takes. */
+/* Tells of a call that is refused; what nothing is locked against is to be made as it came. */
+static int call_refused(const struct guard_registers *registers, const struct guard_outcome *outcome,
+			const u8 *space)
+{
+	struct guard_record record = { .registers = registers, .space = space };
+
+	memcpy(record.seen, outcome->seen, sizeof(record.seen));
+	return guard_answer(outcome->reason + 1, outcome->operation, &record);
+}
+
+/*
+ * Walks over one call and makes it, with as much space as it takes. Fails where
+ * it is refused.
+ */
 static int call_once(const struct guard_caller *caller, const struct guard_registers *registers,
 		     struct guard_outcome *outcome)
 {
@@ -161,13 +181,16 @@ static int call_once(const struct guard_caller *caller, const struct guard_regis
 
 	for (;;) {
 		u8 *space = kvmalloc(size, GFP_KERNEL_ACCOUNT);
+		int error = 0;
 
 		if (!space)
 			return -ENOMEM;
 		lockdown_rs_call(caller, registers, space, size, outcome);
+		if (outcome->end == GUARD_REFUSED)
+			error = call_refused(registers, outcome, space);
 		kvfree(space);
 		if (outcome->end != GUARD_SPACE || outcome->value <= size || outcome->value > SPACE_MOST)
-			return 0;
+			return error;
 		/* It may want more again, but not often: every time it gets further. */
 		size = outcome->value;
 	}
@@ -176,14 +199,8 @@ static int call_once(const struct guard_caller *caller, const struct guard_regis
 /* What a call that was not made answers; one that nothing is locked against is made as it came. */
 static long call_not_made(const struct guard_outcome *outcome, const struct guard_registers *registers)
 {
-	if (outcome->end == GUARD_REFUSED) {
-		int error = guard_answer(outcome->reason + 1, outcome->operation);
-
-		if (error)
-			return error;
-	} else if (guard_level()) {
+	if (outcome->end != GUARD_REFUSED && guard_level())
 		return outcome->end == GUARD_FAULT ? -EFAULT : -E2BIG;
-	}
 	return guard_issue(registers);
 }
 
@@ -207,8 +224,12 @@ static long call_listed(const struct guard_caller *caller, const struct entry *e
 		return error;
 	if (outcome.end == GUARD_DONE)
 		return outcome.value;
-	if (outcome.end == GUARD_CALLS)
+	if (outcome.end == GUARD_CALLS) {
 		outcome.end = GUARD_REFUSED;
+		error = call_refused(&registers, &outcome, NULL);
+		if (error)
+			return error;
+	}
 	return call_not_made(&outcome, &registers);
 }
 
@@ -241,7 +262,7 @@ long privcmd_hypercall(struct file *file, void __user *argument)
 	/* Which domain it is about can be hidden in it; who was restricted to one has dm_op. */
 	if (!privcmd_may(file, DOMID_INVALID))
 		return -EPERM;
-	error = guard_answer(lockdown_rs_raw(&caller), "privcmd.hypercall");
+	error = guard_ioctl(&caller, IOCTL_PRIVCMD_HYPERCALL, caller.own);
 	if (error)
 		return error;
 	BUILD_BUG_ON(sizeof(registers) != sizeof(struct privcmd_hypercall));

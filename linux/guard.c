@@ -12,6 +12,8 @@
 #include <linux/module.h>
 #include <linux/sched.h>
 #include <linux/security.h>
+#include <linux/seq_buf.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/sysfs.h>
@@ -92,6 +94,18 @@ static ssize_t strict_show(struct kobject *kobject, struct kobj_attribute *attri
 	return sysfs_emit(text, "%d\n", strict);
 }
 
+/*
+ * When it began: with the kernel, in process 1 (which is how a signed initramfs
+ * does it, before anybody else runs), or later. Who signed what is not seen here.
+ */
+static const char *begun;
+
+static ssize_t begun_show(struct kobject *kobject, struct kobj_attribute *attribute, char *text)
+{
+	return sysfs_emit(text, "%s\n", begun);
+}
+
+static struct kobj_attribute begun_file = __ATTR_RO(begun);
 static struct kobj_attribute mode_file = __ATTR_RO(mode);
 static struct kobj_attribute strict_file = __ATTR_RO(strict);
 
@@ -122,30 +136,87 @@ static bool is_told(const char *operation, u32 reason)
 	return known;
 }
 
+/* The most of a process's bytes that a line shows, so that it stays one. */
+#define SHOWN 160
+
+static void show_bytes(struct seq_buf *line, const struct guard_record *record, const struct guard_piece *piece)
+{
+	u32 index, length = min_t(u32, piece->length, SHOWN);
+
+	if (!length || !record->space)
+		return;
+	seq_buf_printf(line, " memory=%llx=", piece->user);
+	for (index = 0; index < length; index++)
+		seq_buf_printf(line, "%02x", record->space[piece->at + index]);
+}
+
+/* As `xen-lockdown hypercall decode --log` reads it. */
+static void show_record(struct seq_buf *line, const struct guard_record *record)
+{
+	unsigned int index;
+
+	if (record->registers) {
+		seq_buf_printf(line, "; op=%llu", record->registers->hypercall);
+		for (index = 0; index < ARRAY_SIZE(record->registers->arguments); index++)
+			seq_buf_printf(line, " arg=%llx", record->registers->arguments[index]);
+	} else {
+		seq_buf_printf(line, "; ioctl=%x domain=%u", record->command, record->domain);
+	}
+	for (index = 0; index < ARRAY_SIZE(record->seen); index++)
+		show_bytes(line, record, &record->seen[index]);
+}
+
+static void tell(bool locked, u32 reason, const char *operation, const struct guard_record *record)
+{
+	char comm[TASK_COMM_LEN];
+	struct seq_buf line;
+	/* The kernel cuts a longer line. */
+	char *text = kmalloc(SZ_1K, GFP_KERNEL);
+
+	if (!text) {
+		pr_notice("%s %s: %s\n", locked ? "refused" : "would refuse", operation, lockdown_rs_reason(reason));
+		return;
+	}
+	get_task_comm(comm, current);
+	seq_buf_init(&line, text, SZ_1K);
+	/* Processes choose their names. */
+	seq_buf_printf(&line, "%s (%*pEhp[%d]): %s: %s", operation, (int)strlen(comm), comm, task_pid_nr(current),
+		       lockdown_rs_reason(reason), lockdown_rs_reason_text(reason));
+	show_record(&line, record);
+	if (locked)
+		pr_notice("refused %s\n", seq_buf_str(&line));
+	else
+		pr_debug("would refuse %s\n", seq_buf_str(&line));
+	kfree(text);
+}
+
 /*
  * What an answer of the object means: 0, or -EPERM. @operation is a text that
  * stays where it is.
  */
-int guard_answer(u32 answer, const char *operation)
+int guard_answer(u32 answer, const char *operation, const struct guard_record *record)
 {
 	bool locked = guard_level();
-	const char *id, *text;
-	size_t id_length, text_length;
 	u32 reason = answer - 1;
 
 	if (!answer)
 		return 0;
-	if (reason < lockdown_rs_reasons())
+	if (reason < lockdown_rs_reasons()) {
 		atomic64_inc(&counters[reason].times[!locked]);
-	id = lockdown_rs_reason(reason, &id_length);
-	text = lockdown_rs_reason_text(reason, &text_length);
-	if (!locked)
-		pr_debug("would refuse %s (%s[%d]): %.*s: %.*s\n", operation, current->comm,
-			 task_pid_nr(current), (int)id_length, id, (int)text_length, text);
-	else if (!is_told(operation, reason))
-		pr_notice("refused %s (%s[%d]): %.*s: %.*s\n", operation, current->comm,
-			  task_pid_nr(current), (int)id_length, id, (int)text_length, text);
+		if (!locked || !is_told(operation, reason))
+			tell(locked, reason, operation, record);
+	}
 	return locked ? -EPERM : 0;
+}
+
+/* Asks about a request that makes no hypercall of the process's. */
+int guard_ioctl(const struct guard_caller *caller, u32 command, domid_t domain)
+{
+	struct guard_record record = { .command = command, .domain = domain };
+	const char *name;
+	u32 answer = lockdown_rs_ioctl(caller, command, domain, &name);
+
+	return guard_answer(answer, name, &record);
 }
 
 /*
@@ -175,22 +246,14 @@ static int own_domain(void)
 
 static int counter_init(struct counter *counter, u32 reason)
 {
-	const char *id;
-	size_t length;
-	char *name;
 	int error;
 
-	id = lockdown_rs_reason(reason, &length);
-	/* Lives as long as the module. */
-	name = kasprintf(GFP_KERNEL, "%.*s", (int)length, id);
-	if (!name)
-		return -ENOMEM;
 	sysfs_attr_init(&counter->refused.attr);
-	counter->refused.attr.name = name;
+	counter->refused.attr.name = lockdown_rs_reason(reason);
 	counter->refused.attr.mode = 0444;
 	counter->refused.show = refused_show;
 	sysfs_attr_init(&counter->audited.attr);
-	counter->audited.attr.name = name;
+	counter->audited.attr.name = lockdown_rs_reason(reason);
 	counter->audited.attr.mode = 0444;
 	counter->audited.show = audited_show;
 	error = sysfs_create_file(refused_folder, &counter->refused.attr);
@@ -207,7 +270,8 @@ static int folders_init(void)
 	audited_folder = folder ? kobject_create_and_add("audited", folder) : NULL;
 	if (!refused_folder || !audited_folder)
 		return -ENOMEM;
-	error = sysfs_create_file(folder, &mode_file.attr) ?: sysfs_create_file(folder, &strict_file.attr);
+	error = sysfs_create_file(folder, &mode_file.attr) ?: sysfs_create_file(folder, &strict_file.attr) ?:
+		sysfs_create_file(folder, &begun_file.attr);
 	for (reason = 0; !error && reason < lockdown_rs_reasons(); reason++)
 		error = counter_init(&counters[reason], reason);
 	return error;
@@ -215,14 +279,10 @@ static int folders_init(void)
 
 void guard_exit(void)
 {
-	u32 reason;
-
 	/* NULL is no folder, and removing a folder removes what is in it. */
 	kobject_put(audited_folder);
 	kobject_put(refused_folder);
 	kobject_put(folder);
-	for (reason = 0; reason < lockdown_rs_reasons(); reason++)
-		kfree(counters[reason].refused.attr.name);
 	kfree(counters);
 }
 
@@ -230,6 +290,11 @@ int guard_init(void)
 {
 	int error;
 
+#ifdef MODULE
+	begun = is_global_init(current) ? "first" : "later";
+#else
+	begun = "built-in";
+#endif
 	error = own_domain();
 	if (error < 0)
 		return error;

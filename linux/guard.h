@@ -14,6 +14,8 @@
 
 #include <xen/interface/xen.h>
 
+#include "ioctls.h"
+
 /* Levels, as in the object: nothing is locked, integrity, confidentiality. */
 #define GUARD_NONE		0
 #define GUARD_INTEGRITY		1
@@ -34,6 +36,13 @@ struct guard_registers {
 	u64 arguments[5];
 };
 
+/* Bytes of the process, copied into a space. */
+struct guard_piece {
+	u64 user;
+	u32 at;
+	u32 length;
+};
+
 /* What came of a call. */
 enum guard_end {
 	GUARD_DONE,	/* it was made: @value is what Xen answered */
@@ -50,21 +59,33 @@ struct guard_outcome {
 	u32 count;
 	/* What it was, as far as it is known: ends in a zero byte. */
 	const char *operation;
+	/* What was copied until it was refused. */
+	struct guard_piece seen[2];
+};
+
+/* What is told of a request that is refused, so that it can be judged again elsewhere. */
+struct guard_record {
+	/* A raw hypercall; otherwise a request of the driver's own, about a domain. */
+	const struct guard_registers *registers;
+	u32 command;
+	domid_t domain;
+	/* The process's bytes that were looked at, and where they are. */
+	struct guard_piece seen[2];
+	const u8 *space;
 };
 
 /*
  * The object. What answers with a u32 says 0 for "admitted", or the number of
- * the reason and 1. Texts do not end in a zero byte; their length comes beside.
+ * the reason and 1. Texts stay where they are.
  */
-u32 lockdown_rs_map(const struct guard_caller *caller, u16 domain);
-u32 lockdown_rs_raw(const struct guard_caller *caller);
-u32 lockdown_rs_dm_op(const struct guard_caller *caller, u16 domain, const u8 *operation,
+u32 lockdown_rs_ioctl(const struct guard_caller *caller, u32 command, u16 domain, const char **name);
+u32 lockdown_rs_dm_op(const struct guard_caller *caller, u32 command, u16 domain, const u8 *operation,
 		      size_t size, const char **name);
 void lockdown_rs_call(const struct guard_caller *caller, const struct guard_registers *registers,
 		      u8 *space, size_t size, struct guard_outcome *outcome);
 u32 lockdown_rs_reasons(void);
-const char *lockdown_rs_reason(u32 reason, size_t *length);
-const char *lockdown_rs_reason_text(u32 reason, size_t *length);
+const char *lockdown_rs_reason(u32 reason);
+const char *lockdown_rs_reason_text(u32 reason);
 
 /* What the object asks of the shim: userspace's memory, and the call itself. */
 bool guard_fetch(void *into, u64 from, size_t length);
@@ -76,7 +97,8 @@ int guard_init(void);
 void guard_exit(void);
 u8 guard_level(void);
 struct guard_caller guard_caller(void);
-int guard_answer(u32 answer, const char *operation);
+int guard_answer(u32 answer, const char *operation, const struct guard_record *record);
+int guard_ioctl(const struct guard_caller *caller, u32 command, domid_t domain);
 
 /* permanent.c */
 void guard_stay(void);

@@ -90,13 +90,13 @@ static struct vm_area_struct *room(unsigned long address, unsigned long number)
 	return vma;
 }
 
-static int may_map(const struct file *file, domid_t domain, const char *name)
+static int may_map(const struct file *file, u32 command, domid_t domain)
 {
 	struct guard_caller caller = guard_caller();
 
 	if (!privcmd_may(file, domain))
 		return -EPERM;
-	return guard_answer(lockdown_rs_map(&caller, domain), name);
+	return guard_ioctl(&caller, command, domain);
 }
 
 static int is_empty(pte_t *entry, unsigned long address, void *data)
@@ -201,14 +201,14 @@ static int batch_answer(const struct batch *batch, const struct work *work,
 	return 0;
 }
 
-static long map_batch(struct file *file, const struct batch *batch, const char *name)
+static long map_batch(struct file *file, const struct batch *batch, u32 command)
 {
 	struct work *work;
 	unsigned int done, number, index;
 	bool paged = false;
 	long error;
 
-	error = may_map(file, batch->domain, name);
+	error = may_map(file, command, batch->domain);
 	if (error)
 		return error;
 	if (!batch->number || batch->number > INT_MAX)
@@ -257,7 +257,7 @@ long privcmd_map_batch(struct file *file, void __user *argument)
 		.frames = request.arr,
 		.marks = request.arr,
 	};
-	return map_batch(file, &batch, "privcmd.mmapbatch");
+	return map_batch(file, &batch, IOCTL_PRIVCMD_MMAPBATCH);
 }
 
 long privcmd_map_batch_v2(struct file *file, void __user *argument)
@@ -277,7 +277,7 @@ long privcmd_map_batch_v2(struct file *file, void __user *argument)
 	/* Without a place for the answers nobody would learn of a failure. */
 	if (!batch.errors)
 		return -EFAULT;
-	return map_batch(file, &batch, "privcmd.mmapbatch-v2");
+	return map_batch(file, &batch, IOCTL_PRIVCMD_MMAPBATCH_V2);
 }
 
 static int map_range(const struct privcmd_mmap_entry *entry, domid_t domain)
@@ -311,7 +311,7 @@ long privcmd_map(struct file *file, void __user *argument)
 		return -ENOSYS;
 	if (copy_from_user(&request, argument, sizeof(request)))
 		return -EFAULT;
-	error = may_map(file, request.dom, "privcmd.mmap");
+	error = may_map(file, IOCTL_PRIVCMD_MMAP, request.dom);
 	if (error)
 		return error;
 	if (request.num <= 0)
@@ -411,7 +411,7 @@ long privcmd_map_resource(struct file *file, void __user *argument)
 
 	if (copy_from_user(&request, argument, sizeof(request)))
 		return -EFAULT;
-	error = may_map(file, request.dom, "privcmd.mmap-resource");
+	error = may_map(file, IOCTL_PRIVCMD_MMAP_RESOURCE, request.dom);
 	if (error)
 		return error;
 	/* Both, or neither, which asks for the size. */

@@ -325,6 +325,7 @@ handles = [
         };
         write("policy/boundary.md", "## B1: One\n");
         write("policy/reasons.toml", "reason = []\n");
+        write("policy/privcmd.toml", "");
         write("policy/options/.keep", "");
         write("policy/dom0-options/.keep", "");
         write("policy/hypercalls/a.toml", hypercall);

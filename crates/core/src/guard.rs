@@ -139,6 +139,31 @@ pub struct Refusal<'t> {
     pub why: Why,
     /// The operation, if it is known.
     pub operation: Option<&'t Operation<'t>>,
+    users: [u64; COPIES],
+    lengths: [usize; COPIES],
+}
+
+/// Bytes that were copied before a walk ended, for whoever tells of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Where they come from.
+    pub user: u64,
+    /// Where they stand in the space.
+    pub at: usize,
+    /// How many.
+    pub length: usize,
+}
+
+impl Refusal<'_> {
+    /// What was copied until then.
+    pub fn seen(&self) -> impl Iterator<Item = Seen> + use<> {
+        let mut at = 0_usize;
+        self.users.into_iter().zip(self.lengths).filter(|&(_, length)| length > 0).map(move |(user, length)| {
+            let seen = Seen { user, at, length };
+            at = at.saturating_add(length);
+            seen
+        })
+    }
 }
 
 /// Why there is no plan.
@@ -248,7 +273,12 @@ pub fn plan<'t, M: Memory + ?Sized>(
             register: walk.register,
             used: walk.used,
         }),
-        (_, found) => Err(Refusal { why: walk.why, operation: found.map(|(operation, _)| operation) }),
+        (_, found) => Err(Refusal {
+            why: walk.why,
+            operation: found.map(|(operation, _)| operation),
+            users: walk.users,
+            lengths: walk.lengths,
+        }),
     }
 }
 

@@ -35,9 +35,9 @@
 pub mod dom0_line;
 pub mod guard;
 pub mod hypercall;
+pub mod ioctl;
 pub mod linux_text;
 mod lockdown;
-pub mod mapping;
 mod reason;
 mod rule;
 pub mod tables;

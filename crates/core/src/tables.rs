@@ -3,7 +3,9 @@
 mod generated;
 mod hypercalls;
 mod layouts;
+mod privcmd;
 
 pub use generated::{REASONS, TABLE, XEN_VERSIONS};
 pub use hypercalls::{GATE, HYPERCALLS};
 pub use layouts::LAYOUTS;
+pub use privcmd::PRIVCMD;

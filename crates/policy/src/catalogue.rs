@@ -4,9 +4,11 @@
 
 mod generated;
 mod hypercalls;
+mod privcmd;
 
 pub use generated::{BOOT, BOUNDARY, DOM0, NOTES, OVERLAYS, REASONS, XEN};
 pub use hypercalls::HYPERCALLS;
+pub use privcmd::PRIVCMD;
 
 /// The texts of one option.
 #[derive(Clone, Copy, Debug)]
@@ -179,4 +181,25 @@ pub struct OperationValueText {
     pub reason: &'static str,
     /// The explanation.
     pub why: &'static str,
+}
+
+/// The texts of one request to privcmd. What is not there is empty.
+#[derive(Clone, Copy, Debug)]
+pub struct IoctlText {
+    /// `privcmd.mmap`.
+    pub name: &'static str,
+    /// Its number.
+    pub command: u32,
+    /// The hypercall that it makes.
+    pub hypercall: Option<u8>,
+    /// The reason that refuses it where the guard is strict.
+    pub strict: &'static str,
+    /// Where it names dom0 itself.
+    pub own: &'static str,
+    /// Where it names another privileged domain.
+    pub privileged: &'static str,
+    /// Where it names a reserved number.
+    pub special: &'static str,
+    /// What it does and what could go wrong.
+    pub mechanism: &'static str,
 }

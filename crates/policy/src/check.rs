@@ -13,6 +13,7 @@ use crate::model::{
     BoundaryRule, ClassName, Domain, Entry, ItemRule, PatternRule, Place, Policy, ReasonEntry, ShapeRule,
 };
 use crate::overlay::Overlay;
+use crate::privcmd;
 use crate::problem::{Problem, Problems, line_of};
 use crate::raw::{Dom0File, OptionFile, RawDom0, RawItem, RawOption, RawReason, ReasonFile};
 
@@ -41,6 +42,7 @@ pub(crate) fn load(folder: &Path) -> Result<Policy, Problems> {
     }
     hypercalls.sort_by_key(|hypercall: &hypercall::Hypercall| hypercall.number);
     hypercall::check_unique(&hypercalls, &mut problems);
+    let privcmd = privcmd::load(&folder.join("privcmd.toml"), &reasons, &hypercalls, &mut problems);
     let (mut boot, mut xen): (Vec<_>, Vec<_>) =
         entries.into_iter().partition(|entry| entry.domain == Domain::Boot);
     xen.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
@@ -60,7 +62,7 @@ pub(crate) fn load(folder: &Path) -> Result<Policy, Problems> {
             }
         }
     }
-    problems.into_result(Policy { boundary, reasons, xen, dom0, boot, hypercalls, overlays })
+    problems.into_result(Policy { boundary, reasons, xen, dom0, boot, hypercalls, privcmd, overlays })
 }
 
 fn files_in(folder: &Path, problems: &mut Problems) -> Vec<PathBuf> {

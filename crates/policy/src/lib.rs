@@ -14,6 +14,7 @@ mod compile;
 pub mod hypercall;
 mod model;
 mod overlay;
+pub mod privcmd;
 mod problem;
 mod raw;
 pub mod render;

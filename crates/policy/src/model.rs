@@ -22,6 +22,8 @@ pub struct Policy {
     pub boot: Vec<Entry>,
     /// The hypercalls, sorted by number.
     pub hypercalls: Vec<crate::Hypercall>,
+    /// The requests to privcmd.
+    pub privcmd: Vec<crate::privcmd::Ioctl>,
     /// The overlays in `policy/overlays/`.
     pub overlays: Vec<crate::Overlay>,
 }

@@ -6,6 +6,7 @@ mod documents;
 mod hypercall_tables;
 mod hypercalls;
 mod layout_tables;
+mod privcmd;
 mod rust;
 
 use std::path::PathBuf;
@@ -34,10 +35,14 @@ pub fn all(policy: &Policy) -> Result<Vec<Generated>, Problems> {
         file("crates/core/src/tables/hypercalls.rs", hypercall_tables::tables(policy)),
         file("crates/core/src/tables/layouts.rs", layout_tables::tables(policy)?),
         file("crates/policy/src/catalogue/hypercalls.rs", hypercall_tables::catalogue(policy)),
+        file("crates/core/src/tables/privcmd.rs", privcmd::table(policy)),
+        file("crates/policy/src/catalogue/privcmd.rs", privcmd::catalogue(policy)),
+        file("linux/ioctls.h", privcmd::header(policy)),
         file("xen/include/lockdown-reasons.h", c_header::reasons(policy)),
         file("docs/reference/options.md", documents::options(policy)),
         file("docs/reference/dom0-options.md", documents::dom0_options(policy)),
         file("docs/reference/hypercalls.md", hypercalls::hypercalls(policy)),
+        file("docs/reference/privcmd.md", privcmd::document(policy)),
         file("docs/reference/reasons.md", documents::reasons(policy)),
     ])
 }

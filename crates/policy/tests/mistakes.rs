@@ -59,6 +59,7 @@ fn policy(option: &str) -> TempDir {
     write("options/a.toml", option);
     write("dom0-options/a.toml", "");
     write("hypercalls/.keep", "");
+    write("privcmd.toml", "");
     folder
 }
 

@@ -9,14 +9,13 @@
 
 #![cfg_attr(target_os = "none", no_std)]
 
-use core::ffi::c_char;
+use core::ffi::{CStr, c_char};
 
 use lockdown_core::guard::{self, Calls, Holder, Memory, Refusal, Registers, Why};
-use lockdown_core::hypercall::{Answer, Call, Door, HypercallNumber, OperationNumber, Relation, decide};
-use lockdown_core::{Level, Reason, XenVersion, mapping, tables};
-
-/// `__HYPERVISOR_dm_op`.
-const DM_OP: HypercallNumber = HypercallNumber(41);
+use lockdown_core::hypercall::{Call, Door, OperationNumber, Relation, decide};
+use lockdown_core::ioctl::{self, Ioctl, IoctlNumber};
+use lockdown_core::{Reason, tables};
+use lockdown_ffi::{self as ffi, answer_number, bytes, level_or_highest, refused, version_of};
 
 /// Who asks: `struct guard_caller`.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +45,19 @@ pub struct Outcome {
     value: u64,
     count: u32,
     operation: *const c_char,
+    seen: [Piece; guard::COPIES],
 }
+
+/// Bytes of the process that were copied into the space: `struct guard_piece`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Piece {
+    user: u64,
+    at: u32,
+    length: u32,
+}
+
+const NO_PIECE: Piece = Piece { user: 0, at: 0, length: 0 };
 
 /// The names of `enum guard_end`.
 mod end {
@@ -63,25 +74,34 @@ unsafe extern "C" {
     fn guard_issue(registers: *const Raw) -> u64;
 }
 
-/// May frames of `domain` be mapped into a process? 0, or the index of the reason and 1.
+/// May a process ask the driver for `command`, about `domain` where it names one? 0, or the index of the reason and 1.
+/// `name` becomes the request's name, a static text that ends in a zero byte.
 ///
 /// # Safety
-/// `caller` must be one that nobody writes during the call, here as everywhere.
+/// `caller` must be one that nobody writes during the call, here as everywhere; `name` a place for one pointer.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn lockdown_rs_map(caller: *const Caller, domain: u16) -> u32 {
+pub unsafe extern "C" fn lockdown_rs_ioctl(
+    caller: *const Caller,
+    command: u32,
+    domain: u16,
+    name: *mut *const c_char,
+) -> u32 {
     // SAFETY: what the caller promises.
-    number_of(mapping::decide(domain, &unsafe { who(caller) }))
+    let (who, strict) = unsafe { (who(caller), caller.as_ref().is_none_or(|caller| caller.strict != 0)) };
+    let rules = ioctl::find(tables::PRIVCMD, IoctlNumber(command));
+    // SAFETY: the caller hands over a place for one pointer, or nothing.
+    if let Some(place) = unsafe { name.as_mut() } {
+        *place = name_of(rules);
+    }
+    // What has no rule is refused, and what makes a hypercall is decided as that.
+    match rules.filter(|rules| rules.hypercall.is_none()) {
+        Some(rules) => answer_number(rules.decide(domain, &who, strict)),
+        None => refused(Reason::UNKNOWN_HYPERCALL),
+    }
 }
 
-/// May processes issue raw hypercalls at all?
-///
-/// # Safety
-/// As [`lockdown_rs_map`].
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lockdown_rs_raw(caller: *const Caller) -> u32 {
-    // SAFETY: what the caller promises.
-    let strict = unsafe { caller.as_ref() }.is_none_or(|caller| caller.strict != 0);
-    if strict { refused(Reason::RAW_PATH) } else { 0 }
+fn name_of(rules: Option<&Ioctl<'static>>) -> *const c_char {
+    rules.map_or(c"privcmd", |rules| rules.name).as_ptr()
 }
 
 /// May a device model ask this of `domain`? `operation` is the shim's copy of the structure, which Xen gets too.
@@ -93,6 +113,7 @@ pub unsafe extern "C" fn lockdown_rs_raw(caller: *const Caller) -> u32 {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockdown_rs_dm_op(
     caller: *const Caller,
+    command: u32,
     domain: u16,
     operation: *const u8,
     size: usize,
@@ -101,18 +122,26 @@ pub unsafe extern "C" fn lockdown_rs_dm_op(
     // SAFETY: what the caller promises.
     let caller = unsafe { who(caller) };
     // SAFETY: the caller hands over `size` bytes, which nobody writes, or nothing.
-    let argument = unsafe { bytes(operation, size) };
+    let argument = unsafe { bytes(operation.cast(), size) }.unwrap_or_default();
+    let rules = ioctl::find(tables::PRIVCMD, IoctlNumber(command));
     // What is too short to name an operation names none that has a rule.
     let number =
         argument.first_chunk().map_or(OperationNumber::NONE, |bytes| OperationNumber(u32::from_le_bytes(*bytes)));
     let relation = caller.relation(u64::from(domain)).unwrap_or(Relation::SPECIAL);
-    let call = Call { relation, argument, ..Call::new(DM_OP, number) };
-    let row = tables::HYPERCALLS.find(call.hypercall, call.operation, call.selector);
+    let call = rules.and_then(|rules| rules.hypercall).map(|hypercall| Call {
+        relation,
+        argument,
+        ..Call::new(hypercall, number)
+    });
+    let row = call.and_then(|call| tables::HYPERCALLS.find(call.hypercall, call.operation, call.selector));
     // SAFETY: the caller hands over a place for one pointer, or nothing.
     if let Some(place) = unsafe { name.as_mut() } {
-        *place = row.map_or(c"dm_op", |row| row.name).as_ptr();
+        *place = row.map_or_else(|| name_of(rules), |row| row.name.as_ptr());
     }
-    number_of(decide(&tables::HYPERCALLS, &call, caller.level, Door::Guard))
+    match call {
+        Some(call) => answer_number(decide(&tables::HYPERCALLS, &call, caller.level, Door::Guard)),
+        None => refused(Reason::UNKNOWN_HYPERCALL),
+    }
 }
 
 /// Walks over a hypercall of a process and, where nothing is against it, makes it: with the kernel's copies of what was
@@ -139,6 +168,7 @@ pub unsafe extern "C" fn lockdown_rs_call(
         value: 0,
         count: 0,
         operation: c"hypercall".as_ptr(),
+        seen: [NO_PIECE; guard::COPIES],
     };
     if space.is_null() || isize::try_from(size).is_err() {
         return;
@@ -184,6 +214,11 @@ fn tell(refusal: &Refusal<'_>, outcome: &mut Outcome) {
     if let Some(operation) = refusal.operation {
         outcome.operation = operation.name.as_ptr();
     }
+    for (piece, seen) in outcome.seen.iter_mut().zip(refusal.seen()) {
+        // The space is smaller than 4 GiB.
+        let [at, length] = [seen.at, seen.length].map(|number| u32::try_from(number).unwrap_or(0));
+        *piece = Piece { user: seen.user, at, length };
+    }
     match refusal.why {
         Why::Reason(reason) => outcome.reason = u32::from(reason.index()),
         Why::Fault => outcome.end = end::FAULT,
@@ -217,49 +252,16 @@ pub extern "C" fn lockdown_rs_reasons() -> u32 {
     u32::try_from(tables::REASONS.len()).unwrap_or(0)
 }
 
-/// The id of a reason, with its length in `length`; empty for what is none.
-///
-/// # Safety
-/// `length` must be a place for one number.
+/// The id of a reason, a static text; a null pointer for what is none.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn lockdown_rs_reason(reason: u32, length: *mut usize) -> *const u8 {
-    // SAFETY: what the caller promises.
-    unsafe { hand_over(info(reason).map_or("", |info| info.id), length) }
+pub extern "C" fn lockdown_rs_reason(reason: u32) -> *const c_char {
+    ffi::reason_id(reason).map_or(core::ptr::null(), CStr::as_ptr)
 }
 
-/// The text of a reason, which completes "refused: "; otherwise as [`lockdown_rs_reason`].
-///
-/// # Safety
-/// `length` must be a place for one number.
+/// The text of a reason, which completes "refused: "; a null pointer for what is none.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn lockdown_rs_reason_text(reason: u32, length: *mut usize) -> *const u8 {
-    // SAFETY: what the caller promises.
-    unsafe { hand_over(info(reason).map_or("", |info| info.text), length) }
-}
-
-fn info(reason: u32) -> Option<&'static lockdown_core::ReasonInfo> {
-    tables::REASONS.get(usize::try_from(reason).ok()?)
-}
-
-/// # Safety
-/// `length` must be null or a place for one number.
-unsafe fn hand_over(text: &'static str, length: *mut usize) -> *const u8 {
-    // SAFETY: the caller hands over a place for one number, or nothing.
-    if let Some(place) = unsafe { length.as_mut() } {
-        *place = text.len();
-    }
-    text.as_ptr()
-}
-
-fn number_of(answer: Answer) -> u32 {
-    match answer {
-        Answer::Admitted => 0,
-        Answer::Refused(reason) => refused(reason),
-    }
-}
-
-fn refused(reason: Reason) -> u32 {
-    u32::from(reason.index()).saturating_add(1)
+pub extern "C" fn lockdown_rs_reason_text(reason: u32) -> *const c_char {
+    ffi::reason_text(reason).map_or(core::ptr::null(), CStr::as_ptr)
 }
 
 /// A caller that is none, and a level that cannot be, count as the most restricted.
@@ -270,35 +272,11 @@ unsafe fn who(caller: *const Caller) -> guard::Caller {
     const NOBODY: Caller = Caller { level: u8::MAX, strict: 1, own: 0, version: 0, user_end: 0 };
     // SAFETY: what the caller promises.
     let caller = unsafe { caller.as_ref() }.unwrap_or(&NOBODY);
-    let level = match caller.level {
-        0 => None,
-        1 => Some(Level::Integrity),
-        _ => Some(Level::Confidentiality),
-    };
-    let version = match caller.version {
-        0..420 => XenVersion::V4_17,
-        420 => XenVersion::V4_20,
-        _ => XenVersion::HEAD,
-    };
-    guard::Caller { level, own: caller.own, user_end: caller.user_end, version }
-}
-
-/// # Safety
-/// `start` must be null or `size` bytes that nobody writes while the slice lives.
-unsafe fn bytes<'a>(start: *const u8, size: usize) -> &'a [u8] {
-    if start.is_null() || isize::try_from(size).is_err() {
-        return &[];
-    }
-    // SAFETY: not null, not longer than a slice may be; the rest is what the caller promises.
-    unsafe { core::slice::from_raw_parts(start, size) }
-}
-
-/// rustc wants one. The object gate refuses an object in which anything reaches it.
-#[cfg(target_os = "none")]
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    loop {
-        core::hint::spin_loop();
+    guard::Caller {
+        level: level_or_highest(caller.level),
+        own: caller.own,
+        user_end: caller.user_end,
+        version: version_of(caller.version),
     }
 }
 
@@ -308,27 +286,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reasons_are_texts_with_a_length() {
-        let mut length = 0;
-        // SAFETY: a place for one number.
-        let text = unsafe { lockdown_rs_reason(0, &raw mut length) };
-        assert!(!text.is_null());
-        assert_eq!(length, tables::REASONS[0].id.len());
-        // SAFETY: as above.
-        unsafe { lockdown_rs_reason(lockdown_rs_reasons(), &raw mut length) };
-        assert_eq!(length, 0);
+    fn a_reason_that_is_none_has_no_text() {
+        assert!(!lockdown_rs_reason(0).is_null());
+        assert!(lockdown_rs_reason(lockdown_rs_reasons()).is_null());
+        assert!(lockdown_rs_reason_text(u32::MAX).is_null());
     }
 
     const DOM0: Caller = Caller { level: 1, strict: 0, own: 0, version: 420, user_end: 1 << 47 };
 
+    const HYPERCALL: u32 = 0x30_5000;
+    const MMAPBATCH_V2: u32 = 0x20_5004;
+    const DM_OP: u32 = 0x10_5005;
+
+    fn asks(caller: *const Caller, command: u32, domain: u16) -> u32 {
+        let mut name = core::ptr::null();
+        // SAFETY: a caller of our own or none, and a place for one pointer.
+        let answer = unsafe { lockdown_rs_ioctl(caller, command, domain, &raw mut name) };
+        assert!(!name.is_null());
+        answer
+    }
+
     #[test]
     fn strict_closes_the_raw_path() {
-        // SAFETY: callers of our own, or none.
-        unsafe {
-            assert_eq!(lockdown_rs_raw(&DOM0), 0);
-            assert_ne!(lockdown_rs_raw(&Caller { strict: 1, ..DOM0 }), 0);
-            assert_ne!(lockdown_rs_raw(core::ptr::null()), 0);
-        }
+        assert_eq!(asks(&DOM0, HYPERCALL, 0), 0);
+        assert_ne!(asks(&Caller { strict: 1, ..DOM0 }, HYPERCALL, 0), 0);
+        assert_ne!(asks(core::ptr::null(), HYPERCALL, 0), 0);
+    }
+
+    #[test]
+    fn what_has_no_rule_is_refused() {
+        assert_eq!(asks(&DOM0, MMAPBATCH_V2, 1), 0);
+        assert_ne!(asks(&DOM0, MMAPBATCH_V2, 0), 0);
+        assert_ne!(asks(&DOM0, 0, 1), 0);
+        // It is decided as the hypercall that it makes, and not here.
+        assert_ne!(asks(&DOM0, DM_OP, 1), 0);
     }
 
     #[test]
@@ -336,8 +327,9 @@ mod tests {
         let ask = |domain: u16, operation: &[u8]| {
             let mut name = core::ptr::null();
             // SAFETY: a caller, a slice, and a place for one pointer.
-            let answer =
-                unsafe { lockdown_rs_dm_op(&DOM0, domain, operation.as_ptr(), operation.len(), &raw mut name) };
+            let answer = unsafe {
+                lockdown_rs_dm_op(&DOM0, DM_OP, domain, operation.as_ptr(), operation.len(), &raw mut name)
+            };
             assert!(!name.is_null());
             answer
         };
@@ -377,7 +369,8 @@ mod tests {
     fn call(arguments: [u64; 5], hypercall: u64) -> Outcome {
         let raw = Raw { hypercall, arguments };
         let mut space = [0_u64; 160];
-        let mut outcome = Outcome { end: 9, reason: 0, value: 0, count: 0, operation: core::ptr::null() };
+        let mut outcome =
+            Outcome { end: 9, reason: 0, value: 0, count: 0, operation: core::ptr::null(), seen: [NO_PIECE; 2] };
         // SAFETY: a caller, registers, a space and an outcome of our own.
         unsafe { lockdown_rs_call(&DOM0, &raw, space.as_mut_ptr().cast(), 1280, &raw mut outcome) };
         assert!(!outcome.operation.is_null());
@@ -394,9 +387,22 @@ mod tests {
     }
 
     #[test]
+    fn what_was_looked_at_is_told_with_a_refusal() {
+        // domctl(pausedomain) of dom0 itself: the number, the version, the domain.
+        let mut structure = [0_u32; 36];
+        structure[..3].copy_from_slice(&[3, 0x17, 0]);
+        let user = structure.as_ptr().expose_provenance() as u64;
+        let outcome = call([user, 0, 0, 0, 0], 36);
+        assert_eq!((outcome.end, outcome.reason), (end::REFUSED, u32::from(Reason::OWN_TARGET.index())));
+        let [seen, none] = outcome.seen;
+        assert_eq!((seen.user, seen.at, seen.length, none.length), (user, 0, 144, 0));
+    }
+
+    #[test]
     fn what_is_against_a_call_is_told() {
         let outcome = call([5, 0xffff_8000_0000_0000, 0, 0, 0], 32);
         assert_eq!((outcome.end, outcome.reason), (end::REFUSED, u32::from(Reason::KERNEL_ADDRESS.index())));
+        assert_eq!(outcome.seen.map(|piece| piece.length), [0, 0]);
         let outcome = call([4096, 3, 0, 0, 0], 13);
         assert_eq!((outcome.end, outcome.value, outcome.count), (end::CALLS, 4096, 3));
     }

@@ -11,18 +11,18 @@
 
 use core::ffi::{CStr, c_char};
 
-use lockdown_core::hypercall::{Answer, Call, Door, HypercallNumber, OperationNumber, Relation, Selector, decide};
+use lockdown_core::hypercall::{Call, Door, HypercallNumber, OperationNumber, Relation, Selector, decide};
 use lockdown_core::{
     Level, Lockdown, Reason, Segment, Target, Token, Verdict, XenVersion, dom0_line, tables, xen_text,
 };
+use lockdown_ffi::{
+    self as ffi, answer_number, bytes, bytes_mut, level_number, level_of, level_or_highest, refused, version_of,
+};
 
-mod names;
 mod records;
 
 pub use records::{Record, Records};
 
-/// Nothing is locked.
-const UNLOCKED: u8 = 0;
 /// The answer where C handed over what cannot be; the glue stops the boot.
 const IMPOSSIBLE: u8 = 0xff;
 
@@ -44,7 +44,7 @@ pub unsafe extern "C" fn lockdown_rs_filter_xen(
     records: *mut Records,
 ) -> u8 {
     // SAFETY: what the caller promises is what `filter` wants.
-    unsafe { filter(Target::Xen, level, segment, version, text, size, records) }.map_or(IMPOSSIBLE, number_of)
+    unsafe { filter(Target::Xen, level, segment, version, text, size, records) }.map_or(IMPOSSIBLE, level_number)
 }
 
 /// The same for a piece of dom0's text, which cannot lock. Returns 0, or 0xff if an argument cannot be.
@@ -83,7 +83,7 @@ pub unsafe extern "C" fn lockdown_rs_latches(
     };
     let mut lockdown = Lockdown::new(&tables::TABLE, version_of(version), level);
     lockdown.xen_tokens(from, text).for_each(drop);
-    number_of(lockdown.level())
+    level_number(lockdown.level())
 }
 
 /// Where dom0's text begins in a segment: the offset of its first byte, with the end of Xen's own text in `xen_end`. Without
@@ -175,11 +175,8 @@ pub unsafe extern "C" fn lockdown_rs_gate(
         relation: Relation(relation),
         argument,
     };
-    let level = level_of(level).unwrap_or(Some(Level::Confidentiality));
-    match decide(&tables::GATE, &call, level, Door::Gate) {
-        Answer::Admitted => 0,
-        Answer::Refused(reason) => refused(reason),
-    }
+    let level = level_or_highest(level);
+    answer_number(decide(&tables::GATE, &call, level, Door::Gate))
 }
 
 /// A test of eight bytes of a structure, `struct lockdown_quick`.
@@ -249,7 +246,7 @@ pub unsafe extern "C" fn lockdown_rs_parameter(level: u8, name: *const c_char, v
         return unlisted;
     }
     let text = token.get(..len).unwrap_or_default();
-    let level = level_of(level).unwrap_or(Some(Level::Confidentiality));
+    let level = level_or_highest(level);
     let mut answer = refused(Reason::UNKNOWN_OPTION);
     for version in [XenVersion::HEAD, XenVersion::V4_20, XenVersion::V4_17] {
         let mut lockdown = Lockdown::new(&tables::TABLE, version, level);
@@ -269,13 +266,13 @@ pub unsafe extern "C" fn lockdown_rs_parameter(level: u8, name: *const c_char, v
 /// The id of a reason, a static text; a null pointer for what is none.
 #[unsafe(no_mangle)]
 pub extern "C" fn lockdown_rs_reason(reason: u32) -> *const c_char {
-    names::reason_id(reason).map_or(core::ptr::null(), CStr::as_ptr)
+    ffi::reason_id(reason).map_or(core::ptr::null(), CStr::as_ptr)
 }
 
 /// The text of a reason, which completes "refused: "; a null pointer for what is none.
 #[unsafe(no_mangle)]
 pub extern "C" fn lockdown_rs_reason_text(reason: u32) -> *const c_char {
-    names::reason_text(reason).map_or(core::ptr::null(), CStr::as_ptr)
+    ffi::reason_text(reason).map_or(core::ptr::null(), CStr::as_ptr)
 }
 
 /// The reason with an id, for what the glue itself refuses; 0xffffffff for what is none.
@@ -289,7 +286,7 @@ pub unsafe extern "C" fn lockdown_rs_reason_index(id: *const c_char) -> u32 {
     }
     // SAFETY: the caller hands over a text that ends in a zero byte.
     let id = unsafe { CStr::from_ptr(id) };
-    names::reason_index(id).unwrap_or(u32::MAX)
+    ffi::reason_index(id).unwrap_or(u32::MAX)
 }
 
 /// Judges a text for `target` in place. The level after it; nothing if an argument cannot be.
@@ -325,71 +322,12 @@ fn record(records: &mut Records, segment: u8, target: Target, token: &Token<'_>)
     }
 }
 
-fn refused(reason: Reason) -> u32 {
-    u32::from(reason.index()).saturating_add(1)
-}
-
-const fn level_of(level: u8) -> Option<Option<Level>> {
-    match level {
-        UNLOCKED => Some(None),
-        1 => Some(Some(Level::Integrity)),
-        2 => Some(Some(Level::Confidentiality)),
-        _ => None,
-    }
-}
-
-const fn number_of(level: Option<Level>) -> u8 {
-    match level {
-        None => UNLOCKED,
-        Some(Level::Integrity) => 1,
-        Some(Level::Confidentiality) => 2,
-    }
-}
-
 const fn segment_of(segment: u8) -> Option<Segment> {
     match segment {
         0 => Some(Segment::Builtin),
         1 => Some(Segment::Signed),
         2 => Some(Segment::Runtime),
         _ => None,
-    }
-}
-
-/// The newest release in the tables that is not newer than this Xen; the oldest one for what is older still.
-const fn version_of(version: u32) -> XenVersion {
-    match version {
-        0..420 => XenVersion::V4_17,
-        420 => XenVersion::V4_20,
-        _ => XenVersion::HEAD,
-    }
-}
-
-/// # Safety
-/// `text` must be null or `size` bytes that nobody writes while the slice lives.
-unsafe fn bytes<'a>(text: *const c_char, size: usize) -> Option<&'a [u8]> {
-    if text.is_null() || isize::try_from(size).is_err() {
-        return None;
-    }
-    // SAFETY: not null, not longer than a slice may be; the rest is what the caller promises.
-    Some(unsafe { core::slice::from_raw_parts(text.cast::<u8>(), size) })
-}
-
-/// # Safety
-/// `text` must be null or `size` bytes that nobody else uses while the slice lives.
-unsafe fn bytes_mut<'a>(text: *mut c_char, size: usize) -> Option<&'a mut [u8]> {
-    if text.is_null() || isize::try_from(size).is_err() {
-        return None;
-    }
-    // SAFETY: not null, not longer than a slice may be; the rest is what the caller promises.
-    Some(unsafe { core::slice::from_raw_parts_mut(text.cast::<u8>(), size) })
-}
-
-/// rustc wants one. The object gate refuses an object in which anything reaches it.
-#[cfg(target_os = "none")]
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    loop {
-        core::hint::spin_loop();
     }
 }
 

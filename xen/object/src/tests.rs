@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+use lockdown_core::hypercall::Answer;
+
 use super::*;
 
 fn empty() -> Box<Records> {
@@ -77,9 +79,9 @@ fn what_cannot_be_is_told() {
 fn the_reasons_are_those_of_core() {
     for (index, info) in tables::REASONS.iter().enumerate() {
         let index = u32::try_from(index).unwrap();
-        assert_eq!(names::reason_id(index).unwrap().to_str(), Ok(info.id));
-        assert_eq!(names::reason_text(index).unwrap().to_str(), Ok(info.text));
-        let id = names::reason_id(index).unwrap();
+        assert_eq!(ffi::reason_id(index).unwrap().to_str(), Ok(info.id));
+        assert_eq!(ffi::reason_text(index).unwrap().to_str(), Ok(info.text));
+        let id = ffi::reason_id(index).unwrap();
         // SAFETY: a static text.
         assert_eq!(unsafe { lockdown_rs_reason_index(id.as_ptr()) }, index);
     }
@@ -191,7 +193,7 @@ fn what_is_written_while_xen_runs_has_the_rules_of_unsigned_text() {
         // SAFETY: both are static texts.
         unsafe { lockdown_rs_parameter(1, name.as_ptr(), value.as_ptr()) }
     };
-    let reason = |answer: u32| names::reason_id(answer.checked_sub(1).unwrap()).unwrap().to_str().unwrap();
+    let reason = |answer: u32| ffi::reason_id(answer.checked_sub(1).unwrap()).unwrap().to_str().unwrap();
     assert_eq!(ask(c"loglvl", c"all"), 0);
     assert_eq!(reason(ask(c"smep", c"0")), "hardening");
     assert_eq!(reason(ask(c"nosuch", c"0")), "unknown-option");

@@ -349,6 +349,7 @@ mod tests {
             dom0: vec![],
             boot: vec![],
             hypercalls: Vec::new(),
+            privcmd: Vec::new(),
             overlays: vec![],
         };
         compare(&policy, "4.20", Path::new("/r"), registrations)

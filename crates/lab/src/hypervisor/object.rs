@@ -13,10 +13,13 @@ use crate::hypervisor::{Key, Say, folder, gate};
 use crate::root::{Root, SHARED};
 
 /// Changes with how the object is made.
-const RECIPE: &str = "1";
+const RECIPE: &str = "2";
 
 /// The engine, below the project's folder.
 const ENGINE: &str = "crates/core/src";
+
+/// What both objects share where they meet C.
+const FFI: &str = "crates/ffi/src";
 
 /// Who links an object, and what it has to be for that.
 #[derive(Debug)]
@@ -139,7 +142,7 @@ pub(crate) fn object_for(
     for part in [RECIPE, BUILTINS, LAYOUT, &rust.name].iter().chain(FLAGS).chain(home.flags) {
         key.add("", part.as_bytes());
     }
-    for source in [ENGINE, home.source] {
+    for source in [ENGINE, FFI, home.source] {
         key.add_folder(&project.join(source))?;
     }
     for option in home.strip {
@@ -226,7 +229,7 @@ impl Rust {
         project: &Path,
         functions: &BTreeSet<String>,
     ) -> Result<()> {
-        for source in [ENGINE, self.home.source] {
+        for source in [ENGINE, FFI, self.home.source] {
             copy_folder(&project.join(source), &work.join(source))?;
         }
         fs::write(work.join("layout"), LAYOUT)?;
@@ -235,10 +238,15 @@ impl Rust {
         let remap = format!("--remap-path-prefix={inside}=lockdown");
         let engine = format!("lockdown_core={inside}/liblockdown_core.rlib");
         let common = ["--edition=2024", "--cap-lints=allow", &library, &remap];
-        let [core, object] = [ENGINE, self.home.source].map(|source| format!("{inside}/{source}/lib.rs"));
+        let [core, ffi, object] =
+            [ENGINE, FFI, self.home.source].map(|source| format!("{inside}/{source}/lib.rs"));
         let rlib = [&common[..], &["--crate-type=rlib"]].concat();
         self.rustc(root, folder, &inside, "lockdown_core", &rlib, &core)?;
-        let staticlib = [&common[..], &["--crate-type=staticlib", "--extern", &engine]].concat();
+        let rlib = [&rlib[..], &["--extern", &engine]].concat();
+        self.rustc(root, folder, &inside, "lockdown_ffi", &rlib, &ffi)?;
+        let border = format!("lockdown_ffi={inside}/liblockdown_ffi.rlib");
+        let staticlib =
+            [&common[..], &["--crate-type=staticlib", "--extern", &engine, "--extern", &border]].concat();
         self.rustc(root, folder, &inside, "lockdown_object", &staticlib, &object)?;
 
         let archive = format!("{inside}/liblockdown_object.a");

@@ -1,4 +1,3 @@
-// SPDX-License-Identifier: GPL-2.0-only
 //! The texts of core's tables as C wants them: ending in a zero byte.
 
 use core::ffi::CStr;
@@ -12,15 +11,21 @@ const TEXTS_SIZE: usize = size(true);
 static IDS: Texts<IDS_SIZE> = Texts::new(false);
 static TEXTS: Texts<TEXTS_SIZE> = Texts::new(true);
 
-pub(crate) fn reason_id(reason: u32) -> Option<&'static CStr> {
+/// The id of a reason; nothing for what is none.
+#[must_use]
+pub fn reason_id(reason: u32) -> Option<&'static CStr> {
     IDS.get(reason)
 }
 
-pub(crate) fn reason_text(reason: u32) -> Option<&'static CStr> {
+/// The text of a reason, which completes "refused: "; nothing for what is none.
+#[must_use]
+pub fn reason_text(reason: u32) -> Option<&'static CStr> {
     TEXTS.get(reason)
 }
 
-pub(crate) fn reason_index(id: &CStr) -> Option<u32> {
+/// The reason with an id.
+#[must_use]
+pub fn reason_index(id: &CStr) -> Option<u32> {
     let index = REASONS.iter().position(|info| info.id.as_bytes() == id.to_bytes())?;
     u32::try_from(index).ok()
 }
