@@ -28,6 +28,8 @@
 #define LOCKDOWN_REASON_OWN_MEMORY "own-memory"
 #define LOCKDOWN_REASON_PRIVILEGED_TARGET "privileged-target"
 #define LOCKDOWN_REASON_SPECIAL_TARGET "special-target"
+#define LOCKDOWN_REASON_XEN_MEMORY "xen-memory"
+#define LOCKDOWN_REASON_DEVICE_MEMORY "device-memory"
 #define LOCKDOWN_REASON_KERNEL_ONLY "kernel-only"
 #define LOCKDOWN_REASON_MEDIATED "mediated"
 #define LOCKDOWN_REASON_BYPASS "bypass"

@@ -265,7 +265,8 @@ const STATUS_HELP: &str = "\
 Asks the Xen that this host runs on. That takes root in dom0, with the module xen-privcmd.
 
 Exit status: 0 locked, 1 not locked (an unlocked Xen, a Xen without lockdown, no Xen), 2 it could
-not be found out (not root, not dom0, no answer).";
+not be found out (not root, not dom0, no answer). That is about Xen; --with-guard asks for the guard in
+dom0's kernel too, and exits with 1 where it is missing or no boundary.";
 
 #[derive(Debug, Args)]
 #[command(after_help = STATUS_HELP)]
@@ -273,7 +274,10 @@ pub(crate) struct StatusArguments {
     /// What to print
     #[arg(long, value_name = "FORMAT", default_value = "human", value_parser = PossibleValuesParser::new(["human", "json"]))]
     pub(crate) format: String,
-    /// Where /sys and /dev lie, for tests
+    /// Exit with 1 on a locked host whose guard in dom0's kernel is missing or no boundary
+    #[arg(long)]
+    pub(crate) with_guard: bool,
+    /// Where /sys, /proc and /dev lie, for tests
     #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
     pub(crate) root: PathBuf,
 }
@@ -284,8 +288,10 @@ Examples:
       a process asks Xen to write the handle of its domain to an address of the kernel
   xen-lockdown hypercall decode --op 32 --arg 6 --arg 1000 --memory 1000=0700000000000000
       a port in domain 7 that domain 0 may connect to
-  xen-lockdown hypercall decode --log audit.log
-      every line that holds op=NUMBER arg=HEX... memory=ADDRESS=HEXBYTES...
+  xen-lockdown hypercall decode --ioctl mmapbatch-v2 --domain 32752
+      a process maps frames of its own domain (DOMID_SELF)
+  dmesg | xen-lockdown hypercall decode --log -
+      what the guard refused, from the kernel's log
 
 Exit status: 0 all admitted, 1 one is refused, 2 one cannot be judged.";
 
@@ -293,17 +299,51 @@ Exit status: 0 all admitted, 1 one is refused, 2 one cannot be judged.";
 pub(crate) enum HypercallCommand {
     /// Say what the guard in dom0's kernel makes of a raw call, and why
     Decode(DecodeArguments),
+    /// Say what a toolstack would lose, from what the guard wrote into the kernel's log
+    Audit(AuditArguments),
+}
+
+const AUDIT_EXAMPLES: &str = "\
+Examples:
+  dmesg | xen-lockdown hypercall audit --counters /sys/kernel/xen-lockdown -
+      on the host itself, with what the guard counted beside what its log has
+  xen-lockdown hypercall audit --format json kern.log
+      elsewhere, from a log
+
+While nothing is locked the guard refuses nothing, counts what it would refuse, and tells of it at
+debug level: `echo 'module xen_privcmd +p' >/proc/dynamic_debug/control` shows that.
+
+Exit status: 0 nothing would be lost, 1 something would, 2 the log does not say.";
+
+#[derive(Debug, Args)]
+#[command(after_help = AUDIT_EXAMPLES)]
+pub(crate) struct AuditArguments {
+    /// The kernel's log; - reads standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) log: PathBuf,
+    /// The guard's counters: /sys/kernel/xen-lockdown, or a copy of it
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) counters: Option<PathBuf>,
+    /// What to print
+    #[arg(long, value_name = "FORMAT", default_value = "human", value_parser = PossibleValuesParser::new(["human", "json"]))]
+    pub(crate) format: String,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = DECODE_EXAMPLES)]
 pub(crate) struct DecodeArguments {
     /// The number of the hypercall, in decimal or 0x
-    #[arg(long, value_name = "NUMBER", required_unless_present = "log", conflicts_with = "log")]
+    #[arg(long, value_name = "NUMBER", required_unless_present_any = ["log", "ioctl"], conflicts_with_all = ["log", "ioctl"])]
     pub(crate) op: Option<String>,
     /// An argument, in hexadecimal, in order; those that are not given are 0
-    #[arg(long, value_name = "HEX", conflicts_with = "log")]
+    #[arg(long, value_name = "HEX", conflicts_with_all = ["log", "ioctl"])]
     pub(crate) arg: Vec<String>,
+    /// A request to privcmd that is no raw hypercall, by its name or its number in hexadecimal
+    #[arg(long, value_name = "REQUEST", conflicts_with = "log", requires = "domain")]
+    pub(crate) ioctl: Option<String>,
+    /// The number of the domain that the request names
+    #[arg(long, value_name = "DOMAIN", requires = "ioctl")]
+    pub(crate) domain: Option<String>,
     /// What stands at an address of the process; can be given more than once
     #[arg(long, value_name = "ADDRESS=HEXBYTES", conflicts_with = "log")]
     pub(crate) memory: Vec<String>,
@@ -313,6 +353,9 @@ pub(crate) struct DecodeArguments {
     /// The release of Xen
     #[arg(long, value_name = "VERSION", default_value = "4.20", value_parser = PossibleValuesParser::new(XEN_VERSIONS))]
     pub(crate) xen: String,
+    /// As a guard that was loaded with strict=1
+    #[arg(long)]
+    pub(crate) strict: bool,
     /// The number of the domain that calls
     #[arg(long, value_name = "DOMAIN", default_value_t = 0)]
     pub(crate) own: u16,

@@ -1,11 +1,13 @@
-//! `xen-lockdown explain`: the whole entry of an option, a hypercall, a reason or a rule.
+//! `xen-lockdown explain`: the whole entry of an option, a hypercall, a request to privcmd, a reason or a rule.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::bail;
-use lockdown_policy::catalogue::{self, HypercallText, OperationText, OptionText, ReasonText, RuleText};
+use lockdown_policy::catalogue::{
+    self, HypercallText, IoctlText, OperationText, OptionText, ReasonText, RuleText,
+};
 use serde_json::{Value, json};
 
 use crate::arguments::ExplainArguments;
@@ -15,6 +17,7 @@ enum Subject {
     Option { domain: &'static str, text: &'static OptionText },
     Hypercall(&'static HypercallText),
     Operation(&'static OperationText),
+    Request(&'static IoctlText),
     Reason(&'static ReasonText),
     Rule(&'static RuleText),
 }
@@ -29,7 +32,7 @@ pub(crate) fn run(arguments: &ExplainArguments) -> anyhow::Result<ExitCode> {
     let subjects = find(name);
     if subjects.is_empty() {
         bail!(
-            "{name:?} is no option, hypercall, reason or rule; `xen-lockdown explain --list` prints all names{}",
+            "{name:?} is no option, hypercall, request, reason or rule; `xen-lockdown explain --list` prints all names{}",
             near(name)
         );
     }
@@ -82,13 +85,15 @@ fn find_hypercalls(name: &str) -> Vec<Subject> {
     let is_hypercall = |text: &&HypercallText| text.name == name && text.operations.len() > 1;
     let hypercalls = catalogue::HYPERCALLS.iter().filter(is_hypercall).map(Subject::Hypercall);
     let operations = operations().filter(|text| text.name == name || (name.contains('.') && below(text)));
-    hypercalls.chain(operations.map(Subject::Operation)).collect()
+    let requests = catalogue::PRIVCMD.iter().filter(|text| text.name == name).map(Subject::Request);
+    hypercalls.chain(operations.map(Subject::Operation)).chain(requests).collect()
 }
 
 fn near(name: &str) -> String {
     let names = options().map(|(_, text)| text.name).chain(catalogue::REASONS.iter().map(|reason| reason.id));
     let names = names.chain(catalogue::HYPERCALLS.iter().map(|hypercall| hypercall.name));
     let names = names.chain(operations().map(|operation| operation.name));
+    let names = names.chain(catalogue::PRIVCMD.iter().map(|request| request.name));
     let best = names.map(|known| (strsim::damerau_levenshtein(known, name), known)).min();
     match best {
         Some((distance, known)) if distance * 3 <= name.len() => format!("; did you mean {known:?}?"),
@@ -106,6 +111,10 @@ fn list() -> String {
             .into_iter()
             .find(|reason| !reason.is_empty());
         let _ = writeln!(out, "call   {:<34} {:<8} {}", text.name, text.class, reason.unwrap_or_default());
+    }
+    for text in catalogue::PRIVCMD {
+        let reason = request_reasons(text).into_iter().find(|reason| !reason.is_empty());
+        let _ = writeln!(out, "ioctl  {:<34} {:<8} {}", text.name, "", reason.unwrap_or_default());
     }
     for reason in catalogue::REASONS {
         let _ = writeln!(out, "reason {:<34} {:<8} {}", reason.id, reason.rule, reason.level);
@@ -127,6 +136,7 @@ fn to_text(subject: &Subject) -> String {
             }
         }
         Subject::Operation(text) => operation_text(&mut out, text),
+        Subject::Request(text) => request_text(&mut out, text),
         Subject::Reason(reason) => {
             let _ = writeln!(out, "{} (reason, level {}, rule {})", reason.id, reason.level, reason.rule);
             let _ = writeln!(out, "  {}\n\n{}", reason.text, wrapped(reason.explain));
@@ -139,12 +149,14 @@ fn to_text(subject: &Subject) -> String {
             if !uses.is_empty() {
                 let _ = writeln!(out, "\nOptions: {}", wrapped(&uses.join(", ")));
             }
+            let requests = catalogue::PRIVCMD.iter().filter(|text| request_reasons(text).contains(&reason.id));
             let calls: Vec<_> = operations()
                 .filter(|text| {
                     [text.reason, text.self_reason, text.other_reason, text.bare_reason].contains(&reason.id)
                         || text.values.iter().any(|value| value.reason == reason.id)
                 })
                 .map(|text| text.name)
+                .chain(requests.map(|text| text.name))
                 .collect();
             if !calls.is_empty() {
                 let _ = writeln!(out, "\nHypercalls: {}", wrapped(&calls.join(", ")));
@@ -290,6 +302,27 @@ fn operation_text(out: &mut String, text: &OperationText) {
     }
 }
 
+fn request_reasons(text: &IoctlText) -> [&'static str; 6] {
+    [text.own, text.privileged, text.io, text.xen, text.special, text.strict]
+}
+
+fn request_text(out: &mut String, text: &IoctlText) {
+    let _ = writeln!(out, "{} (request to /dev/xen/privcmd)", text.name);
+    let _ = writeln!(out, "  number    {:#x}", text.command);
+    if let Some(number) = text.hypercall {
+        let name = catalogue::HYPERCALLS.iter().find(|hypercall| hypercall.number == number);
+        let _ = writeln!(out, "  rules of  {}", name.map_or("a hypercall", |hypercall| hypercall.name));
+    }
+    for (what, reason) in
+        [("oneself", text.own), ("dom0", text.privileged), ("reserved", text.special), ("strict", text.strict)]
+    {
+        if !reason.is_empty() {
+            let _ = writeln!(out, "  {what:<9} refused by the guard: {reason}");
+        }
+    }
+    let _ = writeln!(out, "\n{}", wrapped(text.mechanism));
+}
+
 fn class_meaning(class: &str) -> &'static str {
     let all = lockdown_policy::hypercall::OperationClassName::ALL;
     all.into_iter().find(|known| known.name() == class).map_or("", |known| known.meaning())
@@ -381,6 +414,19 @@ fn to_json(subject: &Subject) -> Value {
                 "why": value.why,
             })).collect::<Vec<_>>(),
             "argument": text.layout,
+        }),
+        Subject::Request(text) => json!({
+            "is": "request",
+            "name": text.name,
+            "number": text.command,
+            "hypercall": text.hypercall,
+            "own": text.own,
+            "privileged": text.privileged,
+            "io": text.io,
+            "xen": text.xen,
+            "special": text.special,
+            "strict": text.strict,
+            "mechanism": text.mechanism,
         }),
         Subject::Reason(reason) => json!({
             "is": "reason", "id": reason.id, "level": reason.level, "rule": reason.rule,

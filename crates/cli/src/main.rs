@@ -4,6 +4,7 @@
 
 mod arguments;
 mod explain;
+mod guard;
 mod hypercall;
 mod lint;
 mod prove;

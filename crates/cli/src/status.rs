@@ -16,6 +16,7 @@ use lockdown_privcmd::{DEVICE, Privcmd};
 use serde::Serialize;
 
 use crate::arguments::StatusArguments;
+use crate::guard::{self, Guard};
 
 /// The one layout of `/lockdown` that is understood.
 const FORMAT: u64 = 1;
@@ -24,12 +25,31 @@ const FORMAT: u64 = 1;
 const FEATURE_DOM0: u32 = 11;
 
 pub(crate) fn run(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
-    let status = ask(&arguments.root);
+    let mut status = ask(&arguments.root);
+    if !matches!(status.state, State::NotXen | State::NotDom0) {
+        let is_vouched_for = status
+            .lockdown
+            .as_ref()
+            .is_some_and(|lockdown| lockdown.level != "none" && lockdown.set_by == "secure-boot");
+        status.guard = Some(guard::look(&arguments.root, is_vouched_for));
+    }
+    // Whoever closes the raw path closes it to this program, too.
+    if status.guard.as_ref().and_then(|guard| guard.counters.as_ref()).is_some_and(|counters| counters.strict)
+        && status.lockdown.is_none()
+    {
+        status.state = State::Unknown;
+        status.message =
+            "Xen cannot be asked: the guard was loaded with strict=1 and closes raw hypercalls".to_owned();
+    }
     let mut out = io::stdout().lock();
     if arguments.format == "json" {
         writeln!(out, "{}", serde_json::to_string_pretty(&status)?)?;
     } else {
         write!(out, "{}", human(&status))?;
+    }
+    let holds = status.guard.as_ref().is_some_and(|guard| guard.is_boundary);
+    if status.state == State::Locked && arguments.with_guard && !holds {
+        return Ok(ExitCode::from(1));
     }
     Ok(status.state.exit_code())
 }
@@ -42,6 +62,8 @@ struct Status {
     message: String,
     /// What Xen said; nothing where it could not be asked.
     lockdown: Option<Answer>,
+    /// The guard in dom0's kernel; nothing where this is no dom0.
+    guard: Option<Guard>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -120,6 +142,7 @@ fn ask(root: &Path) -> Status {
         state,
         message: message.to_owned(),
         lockdown,
+        guard: None,
     };
     let file = |path: &str| root.join(path.trim_start_matches('/'));
     let text = |path: &str| fs::read_to_string(file(path)).unwrap_or_default();
@@ -226,7 +249,42 @@ fn sentence(answer: &Answer) -> String {
 
 fn human(status: &Status) -> String {
     let mut out = format!("{}\n", status.message);
-    let Some(answer) = &status.lockdown else { return out };
+    if let Some(answer) = &status.lockdown {
+        lockdown(&mut out, answer);
+    }
+    if let Some(guard) = &status.guard {
+        guard_text(&mut out, guard);
+    }
+    let answer = status.lockdown.as_ref();
+    let guard = status.guard.as_ref().and_then(|guard| guard.counters.as_ref());
+    if answer.is_some_and(|answer| !answer.refused.is_empty() || !answer.tokens.is_empty())
+        || guard.is_some_and(|guard| !guard.refused.is_empty() || !guard.audited.is_empty())
+    {
+        let _ = writeln!(out, "`xen-lockdown explain REASON` says more about a reason.");
+    }
+    out
+}
+
+fn guard_text(out: &mut String, guard: &Guard) {
+    let says = if guard.is_boundary { "holds root to the rules" } else { "is no boundary" };
+    let _ = writeln!(out, "\nThe guard in dom0's kernel {says}");
+    for missing in &guard.missing {
+        let _ = writeln!(out, "  {missing}");
+    }
+    let Some(counters) = &guard.counters else { return };
+    let strict = if counters.strict { ", raw hypercalls closed" } else { "" };
+    let _ = writeln!(out, "  mode {}, begun {}{strict}", counters.mode, counters.begun);
+    for (what, counts) in [("refused", &counters.refused), ("would be refused", &counters.audited)] {
+        for (reason, count) in counts {
+            let text =
+                Reason::from_id(reason).map_or("a reason that this program does not know", |r| r.info().text);
+            let _ = writeln!(out, "  {count:>8}  {what}, {reason}: {text}");
+        }
+    }
+}
+
+/// What Xen said.
+fn lockdown(out: &mut String, answer: &Answer) {
     let operations: u64 = answer.refused.iter().map(|refused| refused.count).fold(0, u64::saturating_add);
     let _ = writeln!(out, "\nOperations refused since the start: {operations}");
     for Refused { reason, count, text } in &answer.refused {
@@ -245,10 +303,6 @@ fn human(status: &Status) -> String {
     if answer.tokens_lost > 0 {
         let _ = writeln!(out, "  and {} more, which Xen did not keep; its log has them", answer.tokens_lost);
     }
-    if !(answer.refused.is_empty() && answer.tokens.is_empty()) {
-        let _ = writeln!(out, "`xen-lockdown explain REASON` says more about a reason.");
-    }
-    out
 }
 
 #[cfg(test)]
@@ -283,6 +337,7 @@ mod tests {
             state: State::Locked,
             message: sentence(&answer),
             lockdown: Some(answer),
+            guard: Some(Guard { is_boundary: false, counters: None, missing: vec!["there is no guard".into()] }),
         };
         let text = human(&status);
         for part in [
@@ -292,6 +347,7 @@ mod tests {
             "Options refused at boot: 3\n",
             "  runtime xen   com1=1,8n1,0x100000: io-address\n",
             "and 2 more",
+            "\nThe guard in dom0's kernel is no boundary\n  there is no guard\n",
         ] {
             assert!(text.contains(part), "{part:?} is not in {text}");
         }

@@ -271,7 +271,7 @@ fn explain_knows_options_reasons_and_rules() {
         ("livepatch", "Hypercalls: sysctl.livepatch_op.upload"),
         ("mmu_update", "dom0's kernel keeps its userspace from it"),
         ("domctl.createdoman", "did you mean \"domctl.createdomain\"?"),
-        ("no-such-thing", "is no option, hypercall, reason or rule"),
+        ("no-such-thing", "is no option, hypercall, request, reason or rule"),
     ] {
         let output = run(&["explain", name]);
         let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();

@@ -11,6 +11,9 @@ use crate::hypercall::{Answer, HypercallNumber, Relation};
 use crate::lockdown::Level;
 use crate::reason::Reason;
 
+const DOMID_IO: u16 = 0x7ff1;
+const DOMID_XEN: u16 = 0x7ff2;
+
 /// The number of a request, as it stands in ioctl's second argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct IoctlNumber(pub u32);
@@ -30,7 +33,11 @@ pub struct Ioctl<'t> {
     pub own: Option<Reason>,
     /// Refuses where it is another privileged one.
     pub privileged: Option<Reason>,
-    /// Refuses where it is a reserved number.
+    /// Refuses where it is `DOMID_IO`.
+    pub io: Option<Reason>,
+    /// Refuses where it is `DOMID_XEN`.
+    pub xen: Option<Reason>,
+    /// Refuses where it is another reserved number.
     pub special: Option<Reason>,
 }
 
@@ -50,7 +57,11 @@ impl Ioctl<'_> {
             Some(Relation::OTHER) => None,
             Some(Relation::OWN) => self.own,
             Some(Relation::PRIVILEGED) => self.privileged,
-            _ => self.special,
+            _ => match domain {
+                DOMID_IO => self.io,
+                DOMID_XEN => self.xen,
+                _ => self.special,
+            },
         };
         let level = caller.level.unwrap_or(Level::Integrity);
         match self.strict.filter(|_| is_strict).or(about) {
@@ -91,7 +102,9 @@ mod tests {
             assert_eq!(refused(0x7ff0, 0), Some("own-memory"));
             assert_eq!(refused(5, 5), Some("own-memory"));
             assert_eq!(refused(0, 5), Some("privileged-target"));
-            for special in [0x7ff1, 0x7ff2, 0x7ff3, 0x7ff4, 0x7fff, 0x8000, 0x8001, 0xffff] {
+            assert_eq!(refused(0x7ff1, 0), Some("device-memory"));
+            assert_eq!(refused(0x7ff2, 0), Some("xen-memory"));
+            for special in [0x7ff3, 0x7ff4, 0x7fff, 0x8000, 0x8001, 0xffff] {
                 assert_eq!(refused(special, 0), Some("special-target"), "{special:#x}");
             }
         }

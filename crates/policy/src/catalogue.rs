@@ -198,7 +198,11 @@ pub struct IoctlText {
     pub own: &'static str,
     /// Where it names another privileged domain.
     pub privileged: &'static str,
-    /// Where it names a reserved number.
+    /// Where it names `DOMID_IO`.
+    pub io: &'static str,
+    /// Where it names `DOMID_XEN`.
+    pub xen: &'static str,
+    /// Where it names another reserved number.
     pub special: &'static str,
     /// What it does and what could go wrong.
     pub mechanism: &'static str,

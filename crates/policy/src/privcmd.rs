@@ -29,7 +29,11 @@ pub struct Ioctl {
     pub own: Option<String>,
     /// Where it names another privileged domain.
     pub privileged: Option<String>,
-    /// Where it names a reserved number.
+    /// Where it names `DOMID_IO`.
+    pub io: Option<String>,
+    /// Where it names `DOMID_XEN`.
+    pub xen: Option<String>,
+    /// Where it names another reserved number.
     pub special: Option<String>,
     /// What it does and what could go wrong.
     pub mechanism: String,
@@ -52,6 +56,8 @@ struct RawIoctl {
     strict: Option<String>,
     own: Option<String>,
     privileged: Option<String>,
+    io: Option<String>,
+    xen: Option<String>,
     special: Option<String>,
     mechanism: String,
 }
@@ -71,7 +77,9 @@ pub(crate) fn load(
         let mut complain = |message: String| {
             problems.push(Problem::new(file, line, format!("{}: {message}", raw.name)));
         };
-        for reason in [&raw.strict, &raw.own, &raw.privileged, &raw.special].into_iter().flatten() {
+        for reason in
+            [&raw.strict, &raw.own, &raw.privileged, &raw.io, &raw.xen, &raw.special].into_iter().flatten()
+        {
             if !reasons.iter().any(|known| known.id == *reason) {
                 complain(format!("reason {reason:?} does not stand in reasons.toml"));
             }
@@ -93,6 +101,8 @@ pub(crate) fn load(
             strict: raw.strict,
             own: raw.own,
             privileged: raw.privileged,
+            io: raw.io,
+            xen: raw.xen,
             special: raw.special,
             mechanism: raw.mechanism,
         });

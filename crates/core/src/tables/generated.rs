@@ -160,6 +160,18 @@ pub static REASONS: &[ReasonInfo] = &[
         text: "names a reserved number instead of a domain",
     },
     ReasonInfo {
+        id: "xen-memory",
+        level: Level::Integrity,
+        rule: "B3",
+        text: "maps memory of Xen's own (DOMID_XEN)",
+    },
+    ReasonInfo {
+        id: "device-memory",
+        level: Level::Integrity,
+        rule: "B3",
+        text: "maps the memory of devices (DOMID_IO)",
+    },
+    ReasonInfo {
         id: "kernel-only",
         level: Level::Integrity,
         rule: "B3",
@@ -300,46 +312,50 @@ impl Reason {
     pub const PRIVILEGED_TARGET: Self = Self::at(22);
     /// `special-target`: names a reserved number instead of a domain.
     pub const SPECIAL_TARGET: Self = Self::at(23);
+    /// `xen-memory`: maps memory of Xen's own (DOMID_XEN).
+    pub const XEN_MEMORY: Self = Self::at(24);
+    /// `device-memory`: maps the memory of devices (DOMID_IO).
+    pub const DEVICE_MEMORY: Self = Self::at(25);
     /// `kernel-only`: an operation that only a kernel issues, about itself.
-    pub const KERNEL_ONLY: Self = Self::at(24);
+    pub const KERNEL_ONLY: Self = Self::at(26);
     /// `mediated`: has a device of the kernel for it.
-    pub const MEDIATED: Self = Self::at(25);
+    pub const MEDIATED: Self = Self::at(27);
     /// `bypass`: another way to an operation that has rules.
-    pub const BYPASS: Self = Self::at(26);
+    pub const BYPASS: Self = Self::at(28);
     /// `unsized-buffer`: lets Xen write as much as it likes behind an address.
-    pub const UNSIZED_BUFFER: Self = Self::at(27);
+    pub const UNSIZED_BUFFER: Self = Self::at(29);
     /// `livepatch`: changes the code of Xen while it runs.
-    pub const LIVEPATCH: Self = Self::at(28);
+    pub const LIVEPATCH: Self = Self::at(30);
     /// `kexec`: hands Xen an image to jump to.
-    pub const KEXEC: Self = Self::at(29);
+    pub const KEXEC: Self = Self::at(31);
     /// `microcode`: loads microcode without comparing its version.
-    pub const MICROCODE: Self = Self::at(30);
+    pub const MICROCODE: Self = Self::at(32);
     /// `debug-keys`: presses a debug key.
-    pub const DEBUG_KEYS: Self = Self::at(31);
+    pub const DEBUG_KEYS: Self = Self::at(33);
     /// `debugger`: a debugger's way into a domain.
-    pub const DEBUGGER: Self = Self::at(32);
+    pub const DEBUGGER: Self = Self::at(34);
     /// `machine-check`: injects a machine check or writes its registers.
-    pub const MACHINE_CHECK: Self = Self::at(33);
+    pub const MACHINE_CHECK: Self = Self::at(35);
     /// `memory-type`: changes the type of memory in the processor's range registers.
-    pub const MEMORY_TYPE: Self = Self::at(34);
+    pub const MEMORY_TYPE: Self = Self::at(36);
     /// `runtime-parameter`: changes a parameter of Xen while it runs.
-    pub const RUNTIME_PARAMETER: Self = Self::at(35);
+    pub const RUNTIME_PARAMETER: Self = Self::at(37);
     /// `device-tree`: changes the devices that Xen knows of.
-    pub const DEVICE_TREE: Self = Self::at(36);
+    pub const DEVICE_TREE: Self = Self::at(38);
     /// `passthrough`: gives a domain a device, its memory, its ports or its interrupts.
-    pub const PASSTHROUGH: Self = Self::at(37);
+    pub const PASSTHROUGH: Self = Self::at(39);
     /// `kernel-address`: hands Xen an address that is not userspace's.
-    pub const KERNEL_ADDRESS: Self = Self::at(38);
+    pub const KERNEL_ADDRESS: Self = Self::at(40);
     /// `interface-version`: made for a version of the interface that the rules do not describe.
-    pub const INTERFACE_VERSION: Self = Self::at(39);
+    pub const INTERFACE_VERSION: Self = Self::at(41);
     /// `raw-path`: a raw hypercall, and the raw path is closed.
-    pub const RAW_PATH: Self = Self::at(40);
+    pub const RAW_PATH: Self = Self::at(42);
     /// `memory-read`: lets memory be read.
-    pub const MEMORY_READ: Self = Self::at(41);
+    pub const MEMORY_READ: Self = Self::at(43);
     /// `log-read`: reads Xen's log.
-    pub const LOG_READ: Self = Self::at(42);
+    pub const LOG_READ: Self = Self::at(44);
     /// `trace-read`: reads traces, profiles or counters of Xen.
-    pub const TRACE_READ: Self = Self::at(43);
+    pub const TRACE_READ: Self = Self::at(45);
 }
 
 /// The rules.

@@ -17,6 +17,8 @@ pub static PRIVCMD: &[Ioctl<'static>] = &[
         strict: Some(Reason::RAW_PATH),
         own: None,
         privileged: None,
+        io: None,
+        xen: None,
         special: None,
     },
     Ioctl {
@@ -26,6 +28,8 @@ pub static PRIVCMD: &[Ioctl<'static>] = &[
         strict: None,
         own: Some(Reason::OWN_MEMORY),
         privileged: Some(Reason::PRIVILEGED_TARGET),
+        io: Some(Reason::DEVICE_MEMORY),
+        xen: Some(Reason::XEN_MEMORY),
         special: Some(Reason::SPECIAL_TARGET),
     },
     Ioctl {
@@ -35,6 +39,8 @@ pub static PRIVCMD: &[Ioctl<'static>] = &[
         strict: None,
         own: Some(Reason::OWN_MEMORY),
         privileged: Some(Reason::PRIVILEGED_TARGET),
+        io: Some(Reason::DEVICE_MEMORY),
+        xen: Some(Reason::XEN_MEMORY),
         special: Some(Reason::SPECIAL_TARGET),
     },
     Ioctl {
@@ -44,6 +50,8 @@ pub static PRIVCMD: &[Ioctl<'static>] = &[
         strict: None,
         own: Some(Reason::OWN_MEMORY),
         privileged: Some(Reason::PRIVILEGED_TARGET),
+        io: Some(Reason::DEVICE_MEMORY),
+        xen: Some(Reason::XEN_MEMORY),
         special: Some(Reason::SPECIAL_TARGET),
     },
     Ioctl {
@@ -53,6 +61,8 @@ pub static PRIVCMD: &[Ioctl<'static>] = &[
         strict: None,
         own: None,
         privileged: None,
+        io: None,
+        xen: None,
         special: None,
     },
     Ioctl {
@@ -62,6 +72,8 @@ pub static PRIVCMD: &[Ioctl<'static>] = &[
         strict: None,
         own: None,
         privileged: None,
+        io: None,
+        xen: None,
         special: None,
     },
     Ioctl {
@@ -71,6 +83,8 @@ pub static PRIVCMD: &[Ioctl<'static>] = &[
         strict: None,
         own: Some(Reason::OWN_MEMORY),
         privileged: Some(Reason::PRIVILEGED_TARGET),
+        io: Some(Reason::DEVICE_MEMORY),
+        xen: Some(Reason::XEN_MEMORY),
         special: Some(Reason::SPECIAL_TARGET),
     },
     Ioctl {
@@ -80,6 +94,8 @@ pub static PRIVCMD: &[Ioctl<'static>] = &[
         strict: None,
         own: None,
         privileged: None,
+        io: None,
+        xen: None,
         special: None,
     },
     Ioctl {
@@ -89,6 +105,8 @@ pub static PRIVCMD: &[Ioctl<'static>] = &[
         strict: None,
         own: None,
         privileged: None,
+        io: None,
+        xen: None,
         special: None,
     },
     Ioctl {
@@ -98,6 +116,8 @@ pub static PRIVCMD: &[Ioctl<'static>] = &[
         strict: None,
         own: None,
         privileged: None,
+        io: None,
+        xen: None,
         special: None,
     },
 ];

@@ -5547,6 +5547,20 @@ pub static REASONS: &[ReasonText] = &[
         explain: "The reserved numbers stand for Xen, for device memory, for the memory of copies: nothing that userspace may have changed or mapped.",
     },
     ReasonText {
+        id: "xen-memory",
+        level: "integrity",
+        rule: "B3",
+        text: "maps memory of Xen's own (DOMID_XEN)",
+        explain: "Xen shares its trace buffers, its profile and the table of all frames this way, and whether a page may be written is Xen's bookkeeping alone. xentrace, and saving or migrating a PV guest, need it and do not work while locked.",
+    },
+    ReasonText {
+        id: "device-memory",
+        level: "integrity",
+        rule: "B3",
+        text: "maps the memory of devices (DOMID_IO)",
+        explain: "Behind it lie the registers of interrupt controllers and IOMMUs and the configuration of every device, with which memory of the kernel can be written. Drivers of the kernel map what they need.",
+    },
+    ReasonText {
         id: "kernel-only",
         level: "integrity",
         rule: "B3",

@@ -23,13 +23,15 @@ pub(super) fn table(policy: &Policy) -> String {
         let hypercall = ioctl.hypercall.map(|number| format!("Some(HypercallNumber({number}))"));
         let _ = writeln!(
             out,
-            "Ioctl {{ number: IoctlNumber({:#x}), name: c{:?}, hypercall: {}, strict: {}, own: {}, privileged: {}, special: {} }},",
+            "Ioctl {{ number: IoctlNumber({:#x}), name: c{:?}, hypercall: {}, strict: {}, own: {}, privileged: {}, io: {}, xen: {}, special: {} }},",
             ioctl.command,
             ioctl.name,
             hypercall.as_deref().unwrap_or("None"),
             reason(&ioctl.strict),
             reason(&ioctl.own),
             reason(&ioctl.privileged),
+            reason(&ioctl.io),
+            reason(&ioctl.xen),
             reason(&ioctl.special),
         );
     }
@@ -47,13 +49,15 @@ pub(super) fn catalogue(policy: &Policy) -> String {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let _ = writeln!(
             out,
-            "IoctlText {{ name: {:?}, command: {:#x}, hypercall: {:?}, strict: {:?}, own: {:?}, privileged: {:?}, special: {:?}, mechanism: {:?} }},",
+            "IoctlText {{ name: {:?}, command: {:#x}, hypercall: {:?}, strict: {:?}, own: {:?}, privileged: {:?}, io: {:?}, xen: {:?}, special: {:?}, mechanism: {:?} }},",
             ioctl.name,
             ioctl.command,
             ioctl.hypercall,
             text(&ioctl.strict),
             text(&ioctl.own),
             text(&ioctl.privileged),
+            text(&ioctl.io),
+            text(&ioctl.xen),
             text(&ioctl.special),
             ioctl.mechanism,
         );
@@ -86,7 +90,7 @@ pub(super) fn document(policy: &Policy) -> String {
         "What a process of dom0 may ask of `/dev/xen/privcmd`, and which reason refuses it while dom0's kernel is locked down. \
          *Own*: it names dom0 itself, by its number or by `DOMID_SELF`; *privileged*: another privileged domain; *special*: a reserved \
          number; *strict*: the guard was loaded with `strict=1`. What is not here the driver does not know (`ENOTTY`).\n\n\
-         | request | number | own | privileged | special | strict |\n| --- | --- | --- | --- | --- | --- |\n",
+         | request | number | own | privileged | `DOMID_IO` | `DOMID_XEN` | special | strict |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     let reason = |id: &Option<String>| {
         id.as_ref().map_or_else(|| "-".to_owned(), |id| format!("[`{id}`](reasons.md#{id})"))
@@ -94,11 +98,13 @@ pub(super) fn document(policy: &Policy) -> String {
     for ioctl in &policy.privcmd {
         let _ = writeln!(
             out,
-            "| `{}` | `{:#x}` | {} | {} | {} | {} |",
+            "| `{}` | `{:#x}` | {} | {} | {} | {} | {} | {} |",
             cell(&ioctl.name),
             ioctl.command,
             reason(&ioctl.own),
             reason(&ioctl.privileged),
+            reason(&ioctl.io),
+            reason(&ioctl.xen),
             reason(&ioctl.special),
             reason(&ioctl.strict)
         );
