@@ -68,7 +68,7 @@ impl<'a> Stage<'a> {
     pub fn new(lab: &'a Lab, xen: &'a Xen, dom0: Dom0) -> Result<Self> {
         let ramdisk = lab.small_initramfs(xen)?;
         let parts = Parts {
-            config: Some(config(dom0, "", xen.linux_options())),
+            config: Some(config(dom0, "", "")),
             kernel: Some(lab.kernel.clone()),
             ramdisk: Some(ramdisk.clone()),
             ..Parts::default()
@@ -100,7 +100,7 @@ impl<'a> Stage<'a> {
 
     fn parts(&self) -> Parts {
         Parts {
-            config: Some(config(self.dom0, "", self.xen.linux_options())),
+            config: Some(config(self.dom0, "", "")),
             kernel: Some(self.lab.kernel.clone()),
             ramdisk: Some(self.ramdisk.clone()),
             ..Parts::default()
