@@ -21,7 +21,7 @@ impl Line {
     #[must_use]
     pub fn of(what: &str, error: Option<i32>) -> Self {
         let mut line = Self::default();
-        line.push(b"xen-lockdown: dom0's kernel has no guard: ");
+        line.push(b"xen-lockdown: ");
         line.push(what.as_bytes());
         if let Some(number) = error {
             line.push(b": ");
@@ -84,19 +84,15 @@ mod tests {
 
     #[test]
     fn the_line_says_what_failed() {
-        let line = Line::of("loading x", Some(17));
+        let line = Line::of("no guard: loading x", Some(17));
         assert_eq!(
             core::str::from_utf8(line.bytes()),
             Ok(
-                "xen-lockdown: dom0's kernel has no guard: loading x: a module of this name is loaded already (error 17); \
-                 the machine goes off"
+                "xen-lockdown: no guard: loading x: a module of this name is loaded already (error 17); the machine goes off"
             )
         );
         let line = Line::of("y", None);
-        assert_eq!(
-            core::str::from_utf8(line.bytes()),
-            Ok("xen-lockdown: dom0's kernel has no guard: y; the machine goes off")
-        );
+        assert_eq!(core::str::from_utf8(line.bytes()), Ok("xen-lockdown: y; the machine goes off"));
     }
 
     #[test]

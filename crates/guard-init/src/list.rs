@@ -22,9 +22,11 @@ impl Falls {
     #[must_use]
     pub const fn text(self) -> &'static str {
         match self {
-            Self::Missing => "xen_privcmd is not in /proc/modules",
-            Self::NotLive => "/proc/modules does not say that xen_privcmd is Live",
-            Self::Removable => "xen_privcmd can be unloaded: /proc/modules does not name it as its own user",
+            Self::Missing => "no guard: xen_privcmd is not in /proc/modules",
+            Self::NotLive => "no guard: /proc/modules does not say that xen_privcmd is Live",
+            Self::Removable => {
+                "no guard: xen_privcmd can be unloaded: /proc/modules does not name it as its own user"
+            }
         }
     }
 }

@@ -60,26 +60,26 @@ pub fn run(start: Start) -> ! {
 /// Loads the guard and sees that it stands. Whatever is not success is failure: `EEXIST` too, which says that another module has
 /// the guard's name.
 fn guard() -> Result<(), Failure> {
-    let module = File::open_to_read(MODULE).map_err(because("opening /xen-lockdown/xen-privcmd.ko"))?;
-    module.load_as_module().map_err(because("loading /xen-lockdown/xen-privcmd.ko"))?;
+    let module = File::open_to_read(MODULE).map_err(because("no guard: opening /xen-lockdown/xen-privcmd.ko"))?;
+    module.load_as_module().map_err(because("no guard: loading /xen-lockdown/xen-privcmd.ko"))?;
     drop(module);
-    system::mount_proc(PROC).map_err(because("mounting proc on /xen-lockdown/proc"))?;
+    system::mount_proc(PROC).map_err(because("no guard: mounting proc on /xen-lockdown/proc"))?;
     let stands = listed();
     // Nothing may be left behind that the initramfs does not expect.
-    system::unmount(PROC).map_err(because("unmounting /xen-lockdown/proc"))?;
+    system::unmount(PROC).map_err(because("no guard: unmounting /xen-lockdown/proc"))?;
     stands
 }
 
 fn listed() -> Result<(), Failure> {
     let mut list = [0; LONGEST_LIST];
     let mut used = 0_usize;
-    let file = File::open_to_read(MODULES).map_err(because("opening /proc/modules"))?;
+    let file = File::open_to_read(MODULES).map_err(because("no guard: opening /proc/modules"))?;
     loop {
         let room = list.get_mut(used..).unwrap_or_default();
         if room.is_empty() {
-            return Err(Failure { what: "/proc/modules is too long to be read", error: None });
+            return Err(Failure { what: "no guard: /proc/modules is too long to be read", error: None });
         }
-        match file.read(room).map_err(because("reading /proc/modules"))? {
+        match file.read(room).map_err(because("no guard: reading /proc/modules"))? {
             0 => break,
             length => used = used.saturating_add(length),
         }
