@@ -6,6 +6,7 @@ mod arguments;
 mod explain;
 mod guard;
 mod hypercall;
+mod image;
 mod lint;
 mod prove;
 mod status;
@@ -36,6 +37,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Prove(arguments) => prove::run(&arguments),
         Command::Xen(command) => xen::run(&command),
+        Command::Image(command) => image::run(&command),
         Command::Hypercall(command) => hypercall::run(&command),
         Command::Status(arguments) => status::run(&arguments),
         Command::Completions { shell } => {

@@ -25,18 +25,13 @@ fn main() -> ExitCode {
     mounts::early(&mut console);
     console.reopen();
 
-    let mut plan = match plan::read("/lab/plan.json") {
+    let plan = match plan::read("/lab/plan.json") {
         Ok(plan) => plan,
         Err(message) => {
             console.trouble("plan", &message);
             plan::Plan::power_off_only()
         }
     };
-    // Before anything else of Xen's: what comes first has the device.
-    if let Some(message) = plan.guard.as_deref().and_then(|file| modules::load_guard(file).err()) {
-        console.trouble("guard", &message);
-        plan = plan::Plan::power_off_only();
-    }
     modules::load(&plan.modules, &mut console);
     mounts::late(&mut console);
     // The kernel's own lines would cut into the verdicts, which share the console with them.
@@ -47,7 +42,7 @@ fn main() -> ExitCode {
     for step in &plan.steps {
         steps::run(step, &mut console);
     }
-    if plan.guard.is_some() {
+    if plan.guard {
         for line in modules::guard_lines().into_iter().chain(modules::guard_counts()) {
             console.line(&line);
         }

@@ -41,15 +41,6 @@ pub(crate) fn load(names: &[String], console: &mut Console) {
     }
 }
 
-/// Loads the guard from `file` and sees that it stands. Anything but success is an error: another driver under its name
-/// would answer `EEXIST`.
-pub(crate) fn load_guard(file: &str) -> Result<(), String> {
-    let module = File::open(file).map_err(|error| format!("{file}: {error}"))?;
-    rustix::system::finit_module(&module, c"", 0).map_err(|error| format!("{file}: {error}"))?;
-    let list = fs::read_to_string("/proc/modules").map_err(|error| format!("/proc/modules: {error}"))?;
-    stands(&list)
-}
-
 /// What the guard counted: its mode, and each reason that refused or would have.
 pub(crate) fn guard_counts() -> Vec<String> {
     let folder = Path::new("/sys/kernel/xen-lockdown");
@@ -95,14 +86,6 @@ pub(crate) fn guard_lines() -> Vec<String> {
             Err(_) => return found,
         }
     }
-}
-
-/// It is in the list and its own user: it cannot be removed.
-fn stands(list: &str) -> Result<(), String> {
-    let line = list.lines().find(|line| line.starts_with("xen_privcmd ")).ok_or("it is not in /proc/modules")?;
-    let users = line.split(' ').nth(3).unwrap_or_default();
-    let own = users.split(',').any(|user| user == "xen_privcmd");
-    if own { Ok(()) } else { Err(format!("it can be removed: /proc/modules says {line:?}")) }
 }
 
 fn built_in(folder: &Path, name: &str) -> bool {
@@ -171,14 +154,6 @@ fn spelled(name: &str) -> String {
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_guard_that_stands_is_its_own_user() {
-        assert!(stands("xen_privcmd 53248 2 xen_privcmd, Live 0x0 (OE)\n").is_ok());
-        assert!(stands("xen_privcmd 53248 3 xenfs,xen_privcmd, Live 0x0 (OE)\n").is_ok());
-        assert!(stands("xen_privcmd 53248 1 xenfs, Live 0x0\n").is_err());
-        assert!(stands("xenfs 4096 0 - Live 0x0\n").is_err());
-    }
 
     #[test]
     fn what_is_needed_comes_first() {

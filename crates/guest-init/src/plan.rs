@@ -12,9 +12,9 @@ const SCHEMA: &str = "xen-lockdown/plan/1";
 #[serde(deny_unknown_fields)]
 pub(crate) struct Plan {
     schema: String,
-    /// The guard's file.
+    /// Whether the guard was loaded before this process ran: what it said and counted is told at the end then.
     #[serde(default)]
-    pub(crate) guard: Option<String>,
+    pub(crate) guard: bool,
     /// Names of modules, in the order in which they are loaded.
     #[serde(default)]
     pub(crate) modules: Vec<String>,
@@ -46,7 +46,7 @@ impl Plan {
     pub(crate) fn power_off_only() -> Self {
         Self {
             schema: SCHEMA.to_owned(),
-            guard: None,
+            guard: false,
             modules: Vec::new(),
             daemons: Vec::new(),
             steps: Vec::new(),

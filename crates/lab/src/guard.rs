@@ -23,13 +23,6 @@ const SHARED_SYMBOL: &str = "xen_privcmd_fops";
 /// The module's file.
 pub const MODULE: &str = "xen-privcmd.ko";
 
-/// Where process 1 finds it in the initramfs.
-pub const PLACE: &str = "/lab/guard/xen-privcmd.ko";
-
-/// What dom0's signed command line says with it: a forced unload of any module ends the host, and no process can set the
-/// mark that this looks at.
-pub const OPTIONS: &str = "panic_on_taint=0x8,nousertaint";
-
 /// What kbuild's W=1 asks of the compiler. W=1 itself also reads comments for the documentation, by a program that wants
 /// more of Perl than the root has.
 const WARNINGS: &str = "-Wextra -Wunused -Wno-unused-parameter -Wno-sign-compare -Wmissing-format-attribute";

@@ -5,14 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use lockdown_unify::cpio::{Archive, Kind};
 use object::read::elf::{Dyn as _, ElfFile64, ProgramHeader as _};
 use object::{Endianness, elf};
 
 use crate::root::Root;
-
-const REGULAR: u32 = 0o100_000;
-const FOLDER: u32 = 0o040_000;
-const LINK: u32 = 0o120_000;
 
 /// Where Debian's libraries lie, after the folders that a program names itself.
 const LIBRARIES: [&str; 2] = ["/usr/lib/x86_64-linux-gnu", "/usr/lib"];
@@ -25,8 +22,13 @@ pub struct Initramfs {
 
 #[derive(Clone, Debug)]
 struct Entry {
-    mode: u32,
+    kind: Kind,
+    permissions: u32,
     data: Vec<u8>,
+}
+
+impl Entry {
+    const FOLDER: Self = Self { kind: Kind::Folder, permissions: 0o755, data: Vec::new() };
 }
 
 impl Initramfs {
@@ -54,28 +56,29 @@ impl Initramfs {
     pub fn add_file(&mut self, path: &str, data: Vec<u8>, executable: bool) {
         let path = usual(path);
         self.add_parents(&path);
-        let mode = REGULAR | if executable { 0o755 } else { 0o644 };
-        self.entries.insert(path, Entry { mode, data });
+        let permissions = if executable { 0o755 } else { 0o644 };
+        self.entries.insert(path, Entry { kind: Kind::File, permissions, data });
     }
 
     /// Adds a link.
     pub fn add_link(&mut self, path: &str, target: &str) {
         let path = usual(path);
         self.add_parents(&path);
-        self.entries.insert(path, Entry { mode: LINK | 0o777, data: target.as_bytes().to_vec() });
+        let data = target.as_bytes().to_vec();
+        self.entries.insert(path, Entry { kind: Kind::Link, permissions: 0o777, data });
     }
 
     fn add_folder(&mut self, path: &str) {
         self.add_parents(path);
         let known = self.entries.entry(path.to_owned());
-        known.or_insert(Entry { mode: FOLDER | 0o755, data: Vec::new() });
+        known.or_insert(Entry::FOLDER);
     }
 
     fn add_parents(&mut self, path: &str) {
         for (at, _) in path.match_indices('/') {
             if let Some(parent) = path.get(..at).filter(|parent| !parent.is_empty()) {
                 let known = self.entries.entry(parent.to_owned());
-                known.or_insert(Entry { mode: FOLDER | 0o755, data: Vec::new() });
+                known.or_insert(Entry::FOLDER);
             }
         }
     }
@@ -136,35 +139,17 @@ impl Initramfs {
         Ok(())
     }
 
-    /// The archive in cpio's "newc" format, as the kernel unpacks it (Linux,
-    /// `Documentation/driver-api/early-userspace/buffer-format.rst`).
+    /// The archive as Linux unpacks it.
     ///
     /// # Errors
     /// Where a file is larger than the format can say.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let mut archive = Vec::new();
-        for (number, (path, entry)) in (1_u32..).zip(&self.entries) {
-            write_entry(&mut archive, number, path, entry)?;
+        let mut archive = Archive::default();
+        for (path, entry) in &self.entries {
+            archive.add(path, entry.kind, entry.permissions, &entry.data)?;
         }
-        write_entry(&mut archive, 0, "TRAILER!!!", &Entry { mode: 0, data: Vec::new() })?;
-        Ok(archive)
+        Ok(archive.finish()?)
     }
-}
-
-fn write_entry(archive: &mut Vec<u8>, number: u32, path: &str, entry: &Entry) -> Result<()> {
-    let links = if entry.mode & FOLDER == FOLDER { 2 } else { 1 };
-    let size = u32::try_from(entry.data.len()).with_context(|| format!("{path} is too large"))?;
-    let name = u32::try_from(path.len().saturating_add(1))?;
-    archive.extend_from_slice(b"070701");
-    for field in [number, entry.mode, 0, 0, links, 0, size, 0, 0, 0, 0, name, 0] {
-        archive.extend_from_slice(format!("{field:08x}").as_bytes());
-    }
-    archive.extend_from_slice(path.as_bytes());
-    archive.push(0);
-    archive.resize(archive.len().next_multiple_of(4), 0);
-    archive.extend_from_slice(&entry.data);
-    archive.resize(archive.len().next_multiple_of(4), 0);
-    Ok(())
 }
 
 /// Without the leading slash, and below `usr` what Debian keeps there.
@@ -289,22 +274,6 @@ fn module_name(path: &str) -> String {
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_entry_is_laid_out_as_the_kernel_reads_it() {
-        let mut archive = Initramfs::default();
-        archive.add_file("/a/b", b"hello".to_vec(), true);
-        let bytes = archive.to_bytes().unwrap();
-        // The folder: header, "a", its end, filled up to four.
-        assert!(bytes.starts_with(b"07070100000001000041ed"));
-        assert_eq!(bytes.len() % 4, 0);
-        let second = &bytes[112..];
-        assert!(second.starts_with(b"07070100000002000081ed"));
-        assert_eq!(&second[54..62], b"00000005");
-        assert_eq!(&second[110..114], b"a/b\0");
-        assert_eq!(&second[116..121], b"hello");
-        assert!(bytes.windows(10).any(|window| window == b"TRAILER!!!"));
-    }
 
     #[test]
     fn folders_come_before_what_is_in_them() {

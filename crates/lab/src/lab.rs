@@ -97,16 +97,8 @@ pub struct Xen {
     pub name: &'static str,
     /// `xen.efi`, not signed.
     pub image: Vec<u8>,
-    /// The guard that dom0's initramfs loads first, signed.
+    /// The guard that dom0 loads first, signed.
     pub guard: Option<Vec<u8>>,
-}
-
-impl Xen {
-    /// What dom0's signed command line says with it.
-    #[must_use]
-    pub fn linux_options(&self) -> &'static str {
-        if self.guard.is_some() { guard::OPTIONS } else { "" }
-    }
 }
 
 /// One machine to boot.
@@ -232,16 +224,12 @@ impl Lab {
         archive.to_bytes()
     }
 
-    /// As [`Lab::initramfs`], with the guard that goes with `xen`.
+    /// As [`Lab::initramfs`], for a dom0 whose image has the guard that goes with `xen`.
     ///
     /// # Errors
     /// Where the root lacks something.
     pub fn initramfs_for(&self, xen: &Xen, plan: &Plan, more: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
-        let Some(module) = &xen.guard else { return self.initramfs(plan, more) };
-        let plan = Plan { guard: Some(guard::PLACE.to_owned()), ..plan.clone() };
-        let mut more = more.to_vec();
-        more.push((guard::PLACE.to_owned(), module.clone()));
-        self.initramfs(&plan, &more)
+        self.initramfs(&Plan { guard: xen.guard.is_some(), ..plan.clone() }, more)
     }
 
     /// An initramfs that only says how dom0 sees the machine, and loads what the guard will replace.
@@ -258,13 +246,13 @@ impl Lab {
     /// Where the root lacks something.
     pub fn small_initramfs_with(&self, xen: &Xen, steps: Vec<Step>) -> Result<Vec<u8>> {
         let modules = ["efivarfs", "xen-privcmd"];
-        let mut plan =
-            Plan { modules: modules.map(str::to_owned).to_vec(), daemons: Vec::new(), ..Plan::new(steps) };
+        let plan = Plan {
+            guard: xen.guard.is_some(),
+            modules: modules.map(str::to_owned).to_vec(),
+            daemons: Vec::new(),
+            ..Plan::new(steps)
+        };
         let mut archive = Initramfs::new();
-        if let Some(module) = &xen.guard {
-            plan.guard = Some(guard::PLACE.to_owned());
-            archive.add_file(guard::PLACE, module.clone(), false);
-        }
         archive.add_file("/init", fs::read(&self.guest.init)?, true);
         archive.add_file(OTHER_PROGRAM, fs::read(&self.guest.attacks)?, true);
         archive.add_file("/lab/plan.json", serde_json::to_vec(&plan)?, false);
@@ -272,12 +260,16 @@ impl Lab {
         archive.to_bytes()
     }
 
-    /// `xen` with `parts`, not signed.
+    /// `xen` with `parts`, not signed. Where it has a guard, that comes before the ramdisk, and what it needs into the
+    /// configuration.
     ///
     /// # Errors
     /// Where it cannot be built.
     pub fn unified(&self, xen: &Xen, parts: &Parts) -> Result<Vec<u8>> {
-        image::unify(&xen.image, parts)
+        match &xen.guard {
+            Some(module) => image::unify(&xen.image, &image::guarded(module, parts)?),
+            None => image::unify(&xen.image, parts),
+        }
     }
 
     /// `image`, signed with `key`.

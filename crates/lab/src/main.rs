@@ -210,7 +210,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             };
             let config = match config {
                 Some(file) => fs::read_to_string(&file).with_context(|| file.display().to_string())?,
-                None => lab::config(dom0, &xen, format!("{} {linux}", tried.linux_options()).trim()),
+                None => lab::config(dom0, &xen, &linux),
             };
             let ramdisk = lab.initramfs_for(&tried, &plan, &more)?;
             let mut files = Vec::new();

@@ -6,12 +6,16 @@
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Result, bail, ensure};
+use lockdown_unify::guard;
 
 use crate::boot::{Boot, End};
 use crate::console::{Line, Verdict};
-use crate::image::{Parts, Signed};
+use crate::image::{self, Parts, Signed};
 use crate::lab::{Lab, Scenario, Xen, config};
 use crate::machine::{Dom0, Machine};
+
+/// What the guard's process 1 says before the machine goes off.
+const NO_GUARD: &str = "xen-lockdown: no guard: ";
 
 /// An attack from outside.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +72,7 @@ impl<'a> Stage<'a> {
     pub fn new(lab: &'a Lab, xen: &'a Xen, dom0: Dom0) -> Result<Self> {
         let ramdisk = lab.small_initramfs(xen)?;
         let parts = Parts {
-            config: Some(config(dom0, "", xen.linux_options())),
+            config: Some(config(dom0, "", "")),
             kernel: Some(lab.kernel.clone()),
             ramdisk: Some(ramdisk.clone()),
             ..Parts::default()
@@ -100,7 +104,7 @@ impl<'a> Stage<'a> {
 
     fn parts(&self) -> Parts {
         Parts {
-            config: Some(config(self.dom0, "", self.xen.linux_options())),
+            config: Some(config(self.dom0, "", "")),
             kernel: Some(self.lab.kernel.clone()),
             ramdisk: Some(self.ramdisk.clone()),
             ..Parts::default()
@@ -168,6 +172,33 @@ fn works_as_signed(stage: &Stage<'_>, boot: &Boot) -> Answer {
     }
 }
 
+/// For a column without the guard.
+fn no_guard() -> Answer {
+    Answer { verdict: Verdict::NotApplicable, evidence: "this dom0 has no guard".to_owned() }
+}
+
+/// A machine with the guard's process 1 and `module`, put together by hand: `image build` would refuse most of it. `linux` goes onto
+/// the signed line of dom0's kernel.
+fn with_guard(stage: &Stage<'_>, name: &str, module: Option<&[u8]>, linux: &str) -> Result<Scenario> {
+    let needed: Vec<String> = guard::OPTIONS.iter().map(|(option, value)| format!("{option}={value}")).collect();
+    let parts = Parts {
+        config: Some(config(stage.dom0, "", format!("{} {linux}", needed.join(" ")).trim())),
+        ramdisk: Some(image::joined(&guard::archive_of(module)?, &stage.ramdisk)?),
+        ..stage.parts()
+    };
+    let image = stage.lab.signed(&image::unify(&stage.xen.image, &parts)?, &stage.lab.keys.trusted)?;
+    Ok(Scenario::new(name, stage.dom0, image.bytes))
+}
+
+/// For a machine whose guard cannot stand: the ramdisk's own process 1 came up, or the guard's said so and the machine went off.
+fn off_or_up(boot: &Boot) -> Result<Answer> {
+    match (&boot.booted, boot.line(NO_GUARD), &boot.end) {
+        (Some(booted), _, _) => Ok(breached(format!("dom0 came up without the guard: Linux {}", booted.linux))),
+        (None, Some(text), End::Off) => Ok(held(text.to_owned())),
+        (None, _, end) => bail!("the guard's process 1 did not say why the machine ends: {end:?}"),
+    }
+}
+
 /// What Xen says its command line is.
 fn xen_command_line(boot: &Boot) -> Option<&str> {
     boot.line("(XEN) Command line:")?.split_once("Command line:").map(|(_, text)| text.trim())
@@ -199,6 +230,11 @@ attacks! {
     bare_xen,
     dom0_rdinit,
     dom0_module_blacklist,
+    dom0_memory_small,
+    guard_missing,
+    guard_not_trusted,
+    guard_changed,
+    guard_blacklisted,
     com_port_in_memory,
     shim_grub_options,
 }
@@ -240,5 +276,6 @@ mod tests {
         let refused = refused_or_started(&boot(End::Refused("Access Denied".into()))).unwrap();
         assert_eq!(refused.verdict, Verdict::Held);
         assert!(taken_or_refused(&boot(End::Off), "x").is_err());
+        assert!(off_or_up(&boot(End::Off)).is_err());
     }
 }

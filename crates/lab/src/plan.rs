@@ -10,9 +10,9 @@ pub const SCHEMA: &str = "xen-lockdown/plan/1";
 pub struct Plan {
     /// [`SCHEMA`].
     pub schema: String,
-    /// The guard, loaded before everything else; without it, or where it does not stand, nothing is done.
+    /// Whether the guard was loaded before; what it said and counted is told at the end then.
     #[serde(default)]
-    pub guard: Option<String>,
+    pub guard: bool,
     /// Modules to load, with what they need.
     pub modules: Vec<String>,
     /// Xen's daemons to start.
@@ -43,7 +43,7 @@ impl Plan {
         let words = |list: &[&str]| list.iter().map(|word| (*word).to_owned()).collect();
         Self {
             schema: SCHEMA.to_owned(),
-            guard: None,
+            guard: false,
             modules: words(MODULES),
             daemons: words(&["xenstored", "xenconsoled"]),
             steps,

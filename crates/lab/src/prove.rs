@@ -410,7 +410,7 @@ impl<'a> ColumnRun<'a> {
         seat: usize,
     ) -> Result<Boot> {
         let parts = Parts {
-            config: Some(config(self.dom0, xen, self.xen.linux_options())),
+            config: Some(config(self.dom0, xen, "")),
             kernel: Some(self.lab.kernel.clone()),
             ramdisk: Some(self.lab.initramfs_for(self.xen, plan, files)?),
             ..Parts::default()

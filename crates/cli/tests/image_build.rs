@@ -1,0 +1,379 @@
+//! `xen-lockdown image build`: what it makes, and what it refuses, each with a twin that passes.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+#[path = "../../image/tests/builder/mod.rs"]
+#[allow(dead_code)]
+mod builder;
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use builder::Pe;
+use lockdown_image::Image;
+use serde_json::Value;
+use support::run;
+use tempfile::TempDir;
+
+const CONFIG: &str = "[global]\ndefault=xen\n[xen]\noptions=loglvl=all\nkernel=vmlinuz quiet\nramdisk=initrd\n";
+const NEEDED: &str = "rdinit=/xen-lockdown/init panic_on_taint=0x8,nousertaint";
+const RAMDISK: &[u8] = b"\x1f\x8bfirst";
+const SECOND: &[u8] = b"070701second";
+
+fn xen() -> Vec<u8> {
+    Pe::new()
+        .with(".text", &[0x90; 0x30])
+        .with(".data", b"data")
+        .but(|pe| pe.section_alignment = 0x20_0000)
+        .build()
+}
+
+/// A folder with inputs that are all right.
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        let mut kernel = vec![0; 0x400];
+        kernel[0x202..0x206].copy_from_slice(b"HdrS");
+        for (name, bytes) in [
+            ("xen.efi", xen().as_slice()),
+            ("xen.cfg", CONFIG.as_bytes()),
+            ("vmlinuz", &kernel),
+            ("initrd", RAMDISK),
+            ("second", SECOND),
+            ("policy", b"\x8c\xff\x7c\xf9\x08\0\0\0XenFlask"),
+            ("ucode", b"DMA\0\0\0\0\0"),
+            ("sbat.csv", b"sbat,1,SBAT Version,sbat,1,https://github.com/rhboot/shim/blob/main/SBAT.md\n"),
+            ("xen-privcmd.ko", &module("xen_privcmd", true)),
+        ] {
+            folder.write(name, bytes);
+        }
+        folder
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) {
+        fs::write(self.path(name), bytes).unwrap();
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Builds with these options, whose values are files of the folder; the exit status, the document and standard error.
+    fn build(&self, options: &[&str]) -> (i32, Value, String) {
+        let mut arguments = vec!["image".to_owned(), "build".into(), "--format".into(), "json".into()];
+        for pair in options.chunks(2) {
+            arguments.push(pair[0].to_owned());
+            arguments.push(self.path(pair[1]).to_str().unwrap().to_owned());
+        }
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let output = run(&arguments);
+        let document = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+        (output.status.code().unwrap(), document, String::from_utf8(output.stderr).unwrap())
+    }
+}
+
+const USUAL: &[&str] = &[
+    "--xen",
+    "xen.efi",
+    "--config",
+    "xen.cfg",
+    "--kernel",
+    "vmlinuz",
+    "--ramdisk",
+    "initrd",
+    "--output",
+    "out.efi",
+];
+
+fn usual_with(more: &[&'static str]) -> Vec<&'static str> {
+    [USUAL, more].concat()
+}
+
+/// `USUAL` with another file for one of its options.
+fn usual_but(option: &str, file: &'static str) -> Vec<&'static str> {
+    let mut options = USUAL.to_vec();
+    let at = options.iter().position(|other| *other == option).unwrap();
+    options[at + 1] = file;
+    options
+}
+
+/// An ELF file with one section, `.modinfo`, that names a module.
+fn module(name: &str, signed: bool) -> Vec<u8> {
+    let names = b"\0.modinfo\0.shstrtab\0";
+    let information = format!("license=GPL\0name={name}\0");
+    let information = information.as_bytes();
+    let mut bytes = vec![0; 64];
+    bytes[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+    let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
+    put(16, &1_u16.to_le_bytes());
+    put(18, &62_u16.to_le_bytes());
+    put(20, &1_u32.to_le_bytes());
+    let table = 64 + names.len() + information.len();
+    put(40, &(table as u64).to_le_bytes());
+    put(52, &64_u16.to_le_bytes());
+    put(58, &64_u16.to_le_bytes());
+    put(60, &3_u16.to_le_bytes());
+    put(62, &2_u16.to_le_bytes());
+    bytes.extend_from_slice(names);
+    bytes.extend_from_slice(information);
+    for (at, kind, offset, size) in
+        [(0_u32, 0_u32, 0, 0), (1, 1, 64 + names.len(), information.len()), (10, 3, 64, names.len())]
+    {
+        let mut row = [0; 64];
+        row[..4].copy_from_slice(&at.to_le_bytes());
+        row[4..8].copy_from_slice(&kind.to_le_bytes());
+        row[24..32].copy_from_slice(&(offset as u64).to_le_bytes());
+        row[32..40].copy_from_slice(&(size as u64).to_le_bytes());
+        bytes.extend_from_slice(&row);
+    }
+    if signed {
+        bytes.extend_from_slice(b"signature~Module signature appended~\n");
+    }
+    bytes
+}
+
+fn section(image: &Path, name: &str) -> Option<Vec<u8>> {
+    Some(Image::open(image).unwrap().section(name).unwrap()?.bytes)
+}
+
+#[track_caller]
+fn assert_built(folder: &Folder, options: &[&str]) {
+    let (code, document, error) = folder.build(options);
+    assert_eq!(code, 0, "{document:#}\n{error}");
+    assert!(document["findings"].as_array().unwrap().is_empty(), "{document:#}");
+    assert!(folder.path("out.efi").exists());
+}
+
+#[track_caller]
+fn assert_refused(folder: &Folder, options: &[&str], id: &str, file: &str, line: Option<u64>) {
+    let (code, document, error) = folder.build(options);
+    assert_eq!(code, 1, "{document:#}\n{error}");
+    let findings = document["findings"].as_array().unwrap();
+    let named = |finding: &&Value| finding["id"] == id && finding["level"] == "error";
+    let found = findings.iter().find(named).unwrap_or_else(|| panic!("no {id} in {document:#}"));
+    assert_eq!(found["file"], folder.path(file).to_str().unwrap());
+    assert_eq!(found["line"].as_u64(), line, "{document:#}");
+    assert_eq!(document["image"], Value::Null);
+    assert!(!folder.path("out.efi").exists());
+}
+
+#[test]
+fn every_part_becomes_its_section() {
+    let folder = Folder::new();
+    let (code, document, error) =
+        folder.build(&usual_with(&["--xsm", "policy", "--ucode", "ucode", "--sbat", "sbat.csv"]));
+    assert_eq!(code, 0, "{document:#}\n{error}");
+    assert_eq!(document["schema"], "xen-lockdown/image-build/1");
+    let names: Vec<&str> =
+        document["image"]["sections"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+    assert_eq!(names, [".config", ".kernel", ".ramdisk", ".xsm", ".ucode", ".sbat"]);
+    let out = folder.path("out.efi");
+    for (name, file) in
+        [(".config", "xen.cfg"), (".kernel", "vmlinuz"), (".ramdisk", "initrd"), (".xsm", "policy")]
+    {
+        assert_eq!(section(&out, name).unwrap(), fs::read(folder.path(file)).unwrap(), "{name}");
+    }
+    assert_eq!(section(&out, ".sbat").unwrap(), fs::read(folder.path("sbat.csv")).unwrap());
+    assert_eq!(document["image"]["size"], fs::metadata(&out).unwrap().len());
+    // No other file is left beside.
+    let left = fs::read_dir(folder.0.path()).unwrap();
+    let left: Vec<String> = left.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(!left.iter().any(|name| name.starts_with('.')), "{left:?}");
+}
+
+#[test]
+fn the_same_input_gives_the_same_bytes_and_an_image_can_be_replaced() {
+    let folder = Folder::new();
+    let options = usual_with(&["--guard", "xen-privcmd.ko"]);
+    assert_built(&folder, &options);
+    let first = fs::read(folder.path("out.efi")).unwrap();
+    assert_built(&folder, &options);
+    assert_eq!(first, fs::read(folder.path("out.efi")).unwrap());
+}
+
+#[test]
+fn ramdisks_stand_one_behind_the_other_at_multiples_of_four() {
+    let folder = Folder::new();
+    assert_built(&folder, &usual_with(&["--ramdisk", "second"]));
+    assert_eq!(section(&folder.path("out.efi"), ".ramdisk").unwrap(), [RAMDISK, b"\0", SECOND].concat());
+}
+
+#[test]
+fn the_guard_comes_first_and_dom0s_line_starts_it() {
+    let folder = Folder::new();
+    assert_built(&folder, &usual_with(&["--guard", "xen-privcmd.ko"]));
+    let out = folder.path("out.efi");
+    let config = String::from_utf8(section(&out, ".config").unwrap()).unwrap();
+    assert_eq!(config, CONFIG.replace("vmlinuz", &format!("vmlinuz {NEEDED}")));
+    let ramdisk = section(&out, ".ramdisk").unwrap();
+    assert!(ramdisk.starts_with(b"070701") && ramdisk.ends_with(RAMDISK));
+    let place = |text: &[u8]| ramdisk.windows(text.len()).position(|window| window == text).unwrap();
+    assert!(place(b"xen-lockdown/xen-privcmd.ko\0") < place(b"TRAILER!!!"));
+    assert!(place(b"TRAILER!!!") < place(RAMDISK) && place(RAMDISK) % 4 == 0);
+    let module = module("xen_privcmd", true);
+    assert!(place(&module) % 4 == 0);
+}
+
+#[test]
+fn what_would_keep_the_guard_out_is_refused() {
+    for (line, id) in [
+        ("vmlinuz rdinit=/bin/sh", "other-rdinit"),
+        ("vmlinuz panic_on_taint=0x1", "other-taint"),
+        ("vmlinuz module_blacklist=xen_privcmd", "guard-kept-out"),
+        ("vmlinuz initcall_blacklist=privcmd_init", "guard-kept-out"),
+        ("vmlinuz sysctl.kernel.modules_disabled=1", "guard-kept-out"),
+    ] {
+        let folder = Folder::new();
+        folder.write("xen.cfg", CONFIG.replace("vmlinuz quiet", line).as_bytes());
+        assert_refused(&folder, &usual_with(&["--guard", "xen-privcmd.ko"]), id, "xen.cfg", Some(5));
+        // Without the guard it is the owner's own affair.
+        assert_built(&folder, USUAL);
+    }
+}
+
+#[test]
+fn a_guard_is_a_signed_module_of_its_name() {
+    let folder = Folder::new();
+    folder.write("other.ko", &module("xenfs", true));
+    folder.write("plain.ko", &module("xen_privcmd", false));
+    folder.write("packed.ko", b"\xfd7zXZ\0\0");
+    for (file, text) in [
+        ("other.ko", "the module \"xenfs\""),
+        ("plain.ko", "not signed"),
+        ("packed.ko", "compressed"),
+        ("vmlinuz", "no kernel module"),
+    ] {
+        let (_, document, _) = folder.build(&usual_with(&["--guard", file]));
+        let message = document["findings"][0]["message"].as_str().unwrap();
+        assert!(message.contains(text), "{file}: {message}");
+        assert_refused(&folder, &usual_with(&["--guard", file]), "wrong-kind", file, None);
+    }
+    assert_built(&folder, &usual_with(&["--guard", "xen-privcmd.ko"]));
+}
+
+#[test]
+fn a_guard_takes_a_ramdisk_to_go_on_with() {
+    let folder = Folder::new();
+    let without: Vec<&str> = usual_with(&["--guard", "xen-privcmd.ko"])
+        .into_iter()
+        .filter(|word| !["--ramdisk", "initrd"].contains(word))
+        .collect();
+    let (code, _, error) = folder.build(&without);
+    assert_eq!(code, 2);
+    assert!(error.contains("--ramdisk"), "{error}");
+    assert_built(&folder, &usual_with(&["--guard", "xen-privcmd.ko"]));
+}
+
+#[test]
+fn one_kind_of_file_is_not_taken_for_another() {
+    let folder = Folder::new();
+    for option in ["--xen", "--kernel", "--ramdisk"] {
+        let wrong = if option == "--kernel" { "initrd.txt" } else { "vmlinuz" };
+        folder.write("initrd.txt", b"text");
+        assert_refused(&folder, &usual_but(option, wrong), "wrong-kind", wrong, None);
+    }
+    for option in ["--xsm", "--ucode", "--sbat"] {
+        assert_refused(&folder, &usual_with(&[option, "vmlinuz"]), "wrong-kind", "vmlinuz", None);
+    }
+    assert_refused(&folder, &usual_with(&["--ucode", "second"]), "wrong-kind", "second", None);
+    folder.write("empty", b"");
+    assert_refused(&folder, &usual_but("--ramdisk", "empty"), "wrong-kind", "empty", None);
+    assert_built(&folder, USUAL);
+}
+
+#[test]
+fn a_configuration_that_says_something_else_than_the_image_is_refused() {
+    for (config, id, line) in [
+        (CONFIG.replace("default=xen\n", ""), "no-default", 1),
+        (CONFIG.replace("default=xen", "default=other"), "no-section", 2),
+        (CONFIG.replace("kernel=vmlinuz quiet\n", ""), "no-kernel-line", 3),
+        (CONFIG.replace("[xen]", "chain=other.cfg\n[xen]"), "chained", 3),
+        (format!("{CONFIG}xsm=policy\n"), "xsm-on-disk", 7),
+    ] {
+        let folder = Folder::new();
+        folder.write("xen.cfg", config.as_bytes());
+        assert_refused(&folder, USUAL, id, "xen.cfg", Some(line));
+    }
+    let folder = Folder::new();
+    let without: Vec<&str> =
+        USUAL.iter().copied().filter(|word| !["--ramdisk", "initrd"].contains(word)).collect();
+    assert_refused(&folder, &without, "ramdisk-on-disk", "xen.cfg", Some(6));
+    folder.write("xen.cfg", format!("{CONFIG}xsm=policy\n").as_bytes());
+    assert_built(&folder, &usual_with(&["--xsm", "policy"]));
+}
+
+#[test]
+fn a_warning_is_no_refusal() {
+    let folder = Folder::new();
+    folder.write("xen.cfg", format!("{CONFIG}ucode=ucode.bin\n").as_bytes());
+    let (code, document, _) = folder.build(USUAL);
+    assert_eq!((code, &document["findings"][0]["id"]), (0, &Value::from("ucode-on-disk")));
+    assert_eq!(document["findings"][0]["level"], "warning");
+    assert_built(&folder, &usual_with(&["--ucode", "ucode"]));
+}
+
+#[test]
+fn what_cannot_be_judged_is_status_2_and_leaves_nothing() {
+    let folder = Folder::new();
+    folder.write("text", b"text");
+    folder.write("utf16.cfg", b"\xff\xfe[\0");
+    fs::create_dir(folder.path("folder")).unwrap();
+    for (option, file, text) in [
+        ("--xen", "text", "no image of Xen's"),
+        ("--xen", "nosuch", "cannot be read"),
+        ("--config", "folder", "not a regular file"),
+        ("--config", "utf16.cfg", "utf16.cfg:1:1: "),
+        ("--kernel", "nosuch", "nosuch cannot be read"),
+    ] {
+        let (code, _, error) = folder.build(&usual_but(option, file));
+        assert_eq!(code, 2, "{option} {file}: {error}");
+        assert!(error.contains(text), "{option} {file}: {error}");
+        assert!(!folder.path("out.efi").exists());
+    }
+    for output in ["folder", "folder/nosuch/out.efi", "initrd", "xen.cfg"] {
+        let (code, _, error) = folder.build(&usual_but("--output", output));
+        assert_eq!(code, 2, "{output}: {error}");
+    }
+    assert_eq!(fs::read(folder.path("initrd")).unwrap(), RAMDISK);
+    // An image with such a section already.
+    assert_built(&folder, USUAL);
+    fs::rename(folder.path("out.efi"), folder.path("unified.efi")).unwrap();
+    let (code, _, error) = folder.build(&usual_but("--xen", "unified.efi"));
+    assert_eq!(code, 2);
+    assert!(error.contains("there is a section .config already"), "{error}");
+}
+
+#[test]
+fn people_read_what_is_wrong_and_where() {
+    let folder = Folder::new();
+    folder.write("xen.cfg", CONFIG.replace("quiet", "rdinit=/bin/sh").as_bytes());
+    let place = |name: &str| folder.path(name).to_str().unwrap().to_owned();
+    let build = |more: &[&str]| {
+        let mut arguments = vec!["image".to_owned(), "build".into()];
+        for pair in usual_with(&[]).chunks(2) {
+            arguments.extend([pair[0].to_owned(), place(pair[1])]);
+        }
+        let more: Vec<String> = more
+            .iter()
+            .map(|word| if word.starts_with("--") { (*word).to_owned() } else { place(word) })
+            .collect();
+        arguments.extend(more);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let output = run(&arguments);
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (code, out, error) = build(&["--guard", "xen-privcmd.ko"]);
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(error.starts_with("error[other-rdinit]: rdinit=/bin/sh takes the place of"), "{error}");
+    assert!(error.contains(&format!(" --> {}:5:16\n", place("xen.cfg"))), "{error}");
+    let (code, out, error) = build(&[]);
+    assert_eq!((code, error.as_str()), (0, ""));
+    assert!(out.contains("not signed") && out.contains(".ramdisk"), "{out}");
+}
