@@ -23,7 +23,7 @@ pub(crate) fn program(program: &str, arguments: &[&str]) -> Outcome {
     say(&output.with_context(|| program.to_owned())?.stdout)
 }
 
-fn say(text: &[u8]) -> Outcome {
+pub(crate) fn say(text: &[u8]) -> Outcome {
     let text = String::from_utf8_lossy(text);
     // Each line at once, and the first one on a line of its own.
     let mut said = "\n".to_owned();

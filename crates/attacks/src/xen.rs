@@ -58,6 +58,47 @@ impl Drop for ZeroPage {
     }
 }
 
+/// Memory at addresses that whoever wrote the calls down chose.
+pub(crate) struct Arena {
+    start: NonNull<u8>,
+}
+
+impl Arena {
+    /// Where it begins, and how long it is.
+    pub(crate) const START: u64 = 0x1000_0000;
+    pub(crate) const SIZE: usize = 16 * PAGE;
+
+    /// Fails where something is there already.
+    pub(crate) fn new() -> io::Result<Self> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE | libc::MAP_POPULATE;
+        let place = ptr::without_provenance_mut(usize::try_from(Self::START).map_err(io::Error::other)?);
+        // SAFETY: a new mapping, which replaces nothing of ours.
+        let start = unsafe { libc::mmap(place, Self::SIZE, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let start = NonNull::new(start.cast()).ok_or_else(|| io::Error::other("mapped at address 0"))?;
+        Ok(Self { start })
+    }
+
+    /// Puts bytes at an address of it; `false` where it does not reach so far.
+    pub(crate) fn put(&self, address: u64, bytes: &[u8]) -> bool {
+        let offset = address.checked_sub(Self::START).and_then(|offset| usize::try_from(offset).ok());
+        let fits = |offset: &usize| offset.checked_add(bytes.len()).is_some_and(|end| end <= Self::SIZE);
+        let Some(offset) = offset.filter(fits) else { return false };
+        // SAFETY: the bytes lie within our own mapping, and no reference to it exists.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.start.as_ptr().add(offset), bytes.len()) };
+        true
+    }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        // SAFETY: our own mapping, unmapped once.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), Self::SIZE) };
+    }
+}
+
 /// Frames of a domain, mapped through privcmd.
 pub(crate) struct Mapping {
     start: NonNull<u8>,

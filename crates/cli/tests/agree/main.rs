@@ -11,6 +11,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod calls;
 mod cases;
 mod desk;
 mod machine;
@@ -26,6 +27,7 @@ use lockdown_lab::lab::Lab;
 use lockdown_lab::prove;
 use serde_json::json;
 
+use calls::{Door, Found};
 use cases::{Case, Until};
 use desk::Answer;
 use machine::{Machines, Seen};
@@ -87,6 +89,44 @@ fn the_desk_says_what_a_locked_xen_does() {
 fn jobs() -> usize {
     let asked = std::env::var("AGREE_JOBS").ok().and_then(|text| text.parse().ok());
     asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
+#[test]
+#[ignore = "boots four machines and needs the lab's root: `make lab`, and so `make test`, runs it"]
+fn the_desk_says_what_gate_and_guard_do() {
+    let mut lab = Lab::open(&prove::default_folder(), &prove::project(), &|_| {}).unwrap();
+    if std::env::var_os("KEEP").is_some() {
+        println!("kept in {}", lab.keep().display());
+    }
+    let mut differences = Vec::new();
+    for (door, level) in [
+        (Door::Guard, "integrity"),
+        (Door::Guard, "confidentiality"),
+        (Door::Gate, "integrity"),
+        (Door::Gate, "confidentiality"),
+    ] {
+        let begun = Instant::now();
+        let made = calls::all(door, level).unwrap();
+        let refused = made.iter().filter(|call| call.is_refused()).count();
+        let found = match calls::compare(&lab, door, level, &made) {
+            Ok(found) => found,
+            Err(error) => Found { differences: vec![format!("no answer: {error:#}")], not_built: Vec::new() },
+        };
+        println!(
+            "{:5.1} s  {} calls at the {door:?}, level {level}, {refused} of them refused: {} differences",
+            begun.elapsed().as_secs_f64(),
+            made.len(),
+            found.differences.len()
+        );
+        if !found.not_built.is_empty() {
+            println!("not built into this Xen: {}", found.not_built.join(", "));
+        }
+        differences.extend(found.differences);
+    }
+    for what in calls::not_compared() {
+        println!("not compared: {what}");
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
 /// What differs between the desk and Xen.
