@@ -274,7 +274,7 @@ pub(crate) fn compare(lab: &Lab, door: Door, level: &str, calls: &[Call]) -> Res
                 found.not_built.push(call.name.clone());
             }
             other => {
-                found.differences.push(format!("{}\n    desk {:?}\n    Xen  {other:?}", call.name, call.reason))
+                found.differences.push(format!("{}\n    desk {:?}\n    Xen  {other:?}", call.name, call.reason));
             }
         }
     }
