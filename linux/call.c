@@ -132,8 +132,8 @@ long privcmd_dm_op(struct file *file, void __user *argument)
 	return result;
 }
 
-/* How much space a call gets at first, and the most that one gets. */
-#define SPACE 1280
+/* How much space a call gets at first, on the stack, and the most that one gets. */
+#define SPACE 256
 #define SPACE_MOST 65536
 
 bool guard_fetch(void *into, u64 from, size_t length)
@@ -170,30 +170,35 @@ static int call_refused(const struct guard_registers *registers, const struct gu
 	return guard_answer(outcome->reason + 1, outcome->operation, &record);
 }
 
-/*
- * Walks over one call and makes it, with as much space as it takes. Fails where
- * it is refused.
- */
+/* Walks over one call and makes it, if there is enough space. Fails where it is refused. */
+static int call_within(const struct guard_caller *caller, const struct guard_registers *registers,
+		       u8 *space, size_t size, struct guard_outcome *outcome)
+{
+	lockdown_rs_call(caller, registers, space, size, outcome);
+	return outcome->end == GUARD_REFUSED ? call_refused(registers, outcome, space) : 0;
+}
+
+/* The same with as much space as it takes: most calls hand over one small structure. */
 static int call_once(const struct guard_caller *caller, const struct guard_registers *registers,
 		     struct guard_outcome *outcome)
 {
-	size_t size = SPACE;
+	/* What is not copied into it is not read. */
+	u8 small[SPACE] __aligned(8) __uninitialized;
+	size_t size = sizeof(small);
+	int error = call_within(caller, registers, small, size, outcome);
 
-	for (;;) {
-		u8 *space = kvmalloc(size, GFP_KERNEL_ACCOUNT);
-		int error = 0;
+	/* It may want more again, but not often: every time it gets further. */
+	while (outcome->end == GUARD_SPACE && outcome->value > size && outcome->value <= SPACE_MOST) {
+		u8 *space;
 
+		size = outcome->value;
+		space = kvmalloc(size, GFP_KERNEL_ACCOUNT);
 		if (!space)
 			return -ENOMEM;
-		lockdown_rs_call(caller, registers, space, size, outcome);
-		if (outcome->end == GUARD_REFUSED)
-			error = call_refused(registers, outcome, space);
+		error = call_within(caller, registers, space, size, outcome);
 		kvfree(space);
-		if (outcome->end != GUARD_SPACE || outcome->value <= size || outcome->value > SPACE_MOST)
-			return error;
-		/* It may want more again, but not often: every time it gets further. */
-		size = outcome->value;
 	}
+	return error;
 }
 
 /* What a call that was not made answers; one that nothing is locked against is made as it came. */

@@ -5,6 +5,7 @@
 //! docs/attacks.md.
 
 mod calls;
+mod cost;
 mod given;
 mod inside;
 mod layout;
@@ -20,7 +21,7 @@ use std::process::ExitCode;
 use inside::Attack;
 use outcome::{Outcome, Verdict};
 
-const USAGE: &str = "usage: attacks list | run ID | twin ID | toolstack list|ID | domctls NUMBER | calls FILE | say file PATH | say run PROGRAM...";
+const USAGE: &str = "usage: attacks list | run ID | twin ID | toolstack list|ID | domctls NUMBER | calls FILE | cost | say file PATH | say run PROGRAM...";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         },
         ["say", "file", path] => answer("say", say::file(path)),
         ["say", "run", program, arguments @ ..] => answer("say", say::program(program, arguments)),
+        ["cost"] => answer("cost", cost::tell()),
         ["calls", file] => answer("calls", given::make(file)),
         ["domctls", calls] => answer("domctls", measure::domctls(calls)),
         _ => {

@@ -373,12 +373,17 @@ fn arguments(places: &Places, dom0: Dom0, until: &[String]) -> Result<Vec<String
         let address = places.symbols.get(name).with_context(|| format!("there is no {name}"))?;
         plugin.push(format!("point={UNTIL}{name}:{address:x}"));
     }
+    let (clock, _) = clock(dom0);
+    Ok(clock.into_iter().chain(["-plugin".to_owned(), plugin.join(",")]).collect())
+}
+
+/// What QEMU gets for a clock that counts instructions, and how many nanoseconds one takes: 2 to this power.
+pub(crate) fn clock(dom0: Dom0) -> (Vec<String>, u32) {
     let clock = format!("shift={},sleep=off", shift(dom0));
     // Under -icount QEMU 10 stops with "Bad icount read" where the timer of an x2APIC is set.
     let processor = format!("{PROCESSOR},-x2apic");
     let words = ["-icount", &clock, "-rtc", "base=2026-01-01,clock=vm", "-cpu", &processor];
-    let words = words.into_iter().map(str::to_owned);
-    Ok(words.chain(["-plugin".to_owned(), plugin.join(",")]).collect())
+    (words.into_iter().map(str::to_owned).collect(), shift(dom0))
 }
 
 fn read(boot: &Boot, dom0: Dom0) -> Result<Counted> {

@@ -5,6 +5,7 @@
 
 pub mod boot;
 pub mod console;
+pub mod cost;
 pub mod count;
 pub mod esp;
 pub mod guard;

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use lockdown_lab::boot::End;
+use lockdown_lab::cost;
 use lockdown_lab::count::{self, Build};
 use lockdown_lab::image::Parts;
 use lockdown_lab::inside::{self, Inside};
@@ -89,6 +90,18 @@ enum Command {
         #[arg(long, value_name = "TEXT")]
         stop_at: Vec<String>,
         /// Keep the machine's files
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Count what the guard costs: the same calls with Linux's own driver and with the guard (benches/README.md)
+    GuardCost {
+        /// How dom0 runs
+        #[arg(long, value_enum, default_value_t = Kind::Pv)]
+        dom0: Kind,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Keep the machines' files
         #[arg(long)]
         keep: bool,
     },
@@ -245,6 +258,19 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             let [firmware, xen, kernel] = boot.times.seconds().map(|seconds| seconds.unwrap_or(f64::NAN));
             println!("end: {:?}; firmware {firmware:.1} s, xen {xen:.1} s, dom0 {kernel:.1} s", boot.end);
             Ok(if boot.end == End::Done { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        }
+        Command::GuardCost { dom0, json, keep } => {
+            let mut lab = Lab::open(&folder, &project, &say)?;
+            if keep {
+                eprintln!("{}", lab.keep().display());
+            }
+            let report = cost::run(&lab, dom0.into(), &say)?;
+            if json {
+                println!("{}", serde_json::to_string(&report)?);
+            } else {
+                print!("{}", report.text());
+            }
+            Ok(if report.missed().next().is_none() { ExitCode::SUCCESS } else { ExitCode::from(1) })
         }
         Command::Count { without, with, dom0, until, json, keep } => {
             let mut lab = Lab::open(&folder, &project, &say)?;

@@ -38,7 +38,7 @@ pub(super) const PV: Guest = Guest { name: "lab-pv", kind: "pv", sees: "PV" };
 pub(super) const PVH: Guest = Guest { name: "lab-pvh", kind: "pvh", sees: "PVH" };
 
 impl Guest {
-    fn config(&self, id: &str) -> String {
+    pub(super) fn config(&self, id: &str) -> String {
         let Self { name, kind, .. } = self;
         format!(
             "name=\"{name}\"\ntype=\"{kind}\"\nkernel=\"{KERNEL}\"\nramdisk=\"{RAMDISK}\"\n\

@@ -34,6 +34,22 @@ pub(crate) struct Step {
     pub(crate) run: fn() -> Outcome,
 }
 
+/// `xl list` once, for whoever counts.
+pub(crate) fn list_once() -> Result<()> {
+    xl::xl(&["list"], 30)?.map(drop).map_err(anyhow::Error::msg)
+}
+
+/// A guest made once, paused, and destroyed again, for whoever counts.
+pub(crate) fn create_once() -> Result<()> {
+    let guest = &guests::PV;
+    fs::create_dir_all(STATE).context(STATE)?;
+    let config = Path::new(STATE).join("counted.cfg");
+    fs::write(&config, guest.config("counted"))?;
+    let file = config.to_str().context("a name that is no text")?;
+    xl::xl(&["create", "-p", file], 120)?.map_err(anyhow::Error::msg)?;
+    xl::xl(&["destroy", guest.name], 60)?.map(drop).map_err(anyhow::Error::msg)
+}
+
 /// The steps in their order.
 pub(crate) const ALL: &[Step] = &[
     Step {
