@@ -1,6 +1,6 @@
 # `make prove` is the main job, `make test` runs everything that CI runs. Both install what they need.
 
-.PHONY: example test prove lab begin setup setup-test setup-prove generated style units sources drift layouts oracle panic-free fuzz bench bench-xen boot-paths example-check clean
+.PHONY: example test prove lab begin setup setup-test setup-prove generated style units sources drift layouts oracle panic-free fuzz bench bench-xen bench-guard boot-paths example-check clean
 
 FUZZ_SECONDS ?= 30
 ORACLE_LINES ?= 1000000
@@ -81,6 +81,10 @@ bench: sources
 # What lockdown costs Xen: builds it without and with, counts instructions of whole machines; a quarter of an hour the first time.
 bench-xen: setup-prove
 	cargo run --quiet --release -p lockdown-lab -- count
+
+# What the guard costs dom0, against Linux's own driver: instructions of single calls and of xl; two minutes.
+bench-guard: setup-prove
+	cargo run --quiet --release -p lockdown-lab -- guard-cost
 
 # Real machines under Secure Boot, attacked; minutes.
 prove: setup-prove

@@ -17,7 +17,7 @@ use crate::xen::{Buffer, Privcmd, children_time, ticks};
 /// How many calls of a kind are made.
 const CALLS: usize = 500;
 /// How often a command is run.
-const RUNS: usize = 4;
+const RUNS: usize = 10;
 
 const GETDOMAININFO: u32 = 5;
 const PAUSEDOMAIN: u32 = 3;

@@ -17,7 +17,7 @@ use crate::reason::Reason;
 use crate::rule::XenVersion;
 
 pub use layout::{
-    At, Buffer, Carrier, Count, Direction, Family, Handle, Layout, Layouts, Other, Row, SelectorAt, Target,
+    At, Buffer, Carrier, Count, Direction, Family, Handle, Layout, Layouts, Other, Row, SelectorAt, Short, Target,
     Version,
 };
 
@@ -248,6 +248,10 @@ pub fn plan<'t, M: Memory + ?Sized>(
     memory: &mut M,
     space: &mut [u8],
 ) -> Result<Plan<'t>, Refusal<'t>> {
+    let unsure = match short(rules, layouts, caller, registers, memory, space) {
+        Ok(plan) => return Ok(plan),
+        Err(unsure) => unsure,
+    };
     let mut walk = Walk {
         layouts,
         caller,
@@ -260,6 +264,7 @@ pub fn plan<'t, M: Memory + ?Sized>(
         count: 0,
         register: 0,
         used: 0,
+        unsure,
         found: None,
         why: UNKNOWN,
     };
@@ -282,6 +287,115 @@ pub fn plan<'t, M: Memory + ?Sized>(
     }
 }
 
+/// What the short way left behind for the long one: what it copied to the start of the space already, so that nothing is
+/// copied twice.
+#[derive(Clone, Copy)]
+struct Unsure {
+    bytes: usize,
+    /// The copy faulted.
+    faulted: bool,
+}
+
+impl Unsure {
+    const NOTHING: Self = Self { bytes: 0, faulted: false };
+}
+
+/// Walks over a usual call in a straight line. It only admits what the long way admits too, and in the same way.
+#[inline(always)]
+fn short<'t, M: Memory + ?Sized>(
+    rules: &Rules<'t>,
+    layouts: &Layouts<'t>,
+    caller: &Caller,
+    registers: &Registers,
+    memory: &mut M,
+    space: &mut [u8],
+) -> Result<Plan<'t>, Unsure> {
+    const LONG: Unsure = Unsure::NOTHING;
+    let number = usize::try_from(registers.hypercall).map_err(|_| LONG)?;
+    let place = usize::from(*rules.numbers.get(number).ok_or(LONG)?).wrapping_sub(1);
+    let (rows, family) = (rules.families.get(place).ok_or(LONG)?, layouts.families.get(place).ok_or(LONG)?);
+    if caller.version != XenVersion::V4_20 {
+        return Err(LONG);
+    }
+    let mut done = LONG;
+    let mut user = 0;
+    let operation = match family.at {
+        At::Register(register, mask) => {
+            let whole = registers.arguments.get(usize::from(register)).copied().ok_or(LONG)?;
+            if whole & mask != whole {
+                return Err(LONG);
+            }
+            whole
+        }
+        At::Carried(_, Carrier::Structure(register, size, false)) if !family.shorts.is_empty() => {
+            user = registers.arguments.get(usize::from(register)).copied().ok_or(LONG)?;
+            done = take(caller, memory, space, user, usize::from(size))?;
+            u64::from(space.first_chunk().copied().map(u32::from_le_bytes).ok_or(done)?)
+        }
+        _ => return Err(LONG),
+    };
+    let short = usize::try_from(operation).ok().and_then(|operation| family.shorts.get(operation)).ok_or(done)?;
+    let layout = layouts.layouts.get(usize::from(short.layout).wrapping_sub(1)).ok_or(done)?;
+    let row = rows.operations.get(usize::from(short.row)).ok_or(done)?;
+    let size = usize::from(short.size);
+    if size == 0 {
+        let (users, lengths) = ([0; COPIES], [0; COPIES]);
+        return Ok(Plan { operation: row, layout, users, lengths, count: 0, register: 0, used: 0 });
+    }
+    if done.bytes == 0 {
+        user = registers.arguments.get(usize::from(short.register)).copied().ok_or(LONG)?;
+        done = take(caller, memory, space, user, size)?;
+    }
+    let structure = space.get(..size).ok_or(done)?;
+    if eight(structure, 0).ok_or(done)? & short.head_mask != short.head {
+        return Err(done);
+    }
+    if short.target != Short::NONE {
+        let domain = eight(structure, short.target).ok_or(done)? & 0xffff;
+        let is_other = domain.wrapping_sub(1) < DOMID_FIRST_RESERVED.wrapping_sub(1);
+        let is_own = domain == DOMID_SELF || domain == 0 || domain == u64::from(caller.own);
+        if is_own && !short.own || !is_own && !is_other {
+            return Err(done);
+        }
+    }
+    let mut used = 0;
+    if short.pointer != Short::NONE {
+        let pointer = eight(structure, short.pointer).ok_or(done)?;
+        let counted = eight(structure, short.count).ok_or(done)?.wrapping_shr(u32::from(short.count_shift));
+        let number = (counted & short.count_mask).checked_add(short.more);
+        let bytes = number.and_then(|number| number.checked_mul(u64::from(short.element))).ok_or(done)?;
+        if !caller.owns(pointer, bytes) {
+            return Err(done);
+        }
+        memory.leaf(Leaf { user: pointer, bytes, direction: short.direction });
+        used = 1;
+    }
+    let register = short.register;
+    Ok(Plan { operation: row, layout, users: [user, 0], lengths: [size, 0], count: 1, register, used })
+}
+
+/// Copies a structure to the start of the space.
+#[inline(always)]
+fn take<M: Memory + ?Sized>(
+    caller: &Caller,
+    memory: &mut M,
+    space: &mut [u8],
+    user: u64,
+    size: usize,
+) -> Result<Unsure, Unsure> {
+    let is_owned = u64::try_from(size).is_ok_and(|bytes| caller.owns(user, bytes));
+    let into = space.get_mut(..size).filter(|_| is_owned).ok_or(Unsure::NOTHING)?;
+    let fetched = memory.fetch(user, into);
+    let done = Unsure { bytes: size, faulted: !fetched };
+    if fetched { Ok(done) } else { Err(done) }
+}
+
+/// Eight bytes of a structure.
+#[inline(always)]
+fn eight(structure: &[u8], offset: u16) -> Option<u64> {
+    structure.get(usize::from(offset)..)?.first_chunk().copied().map(u64::from_le_bytes)
+}
+
 /// A walk on its way.
 struct Walk<'w, 't, M: ?Sized> {
     layouts: &'w Layouts<'t>,
@@ -295,6 +409,8 @@ struct Walk<'w, 't, M: ?Sized> {
     count: u8,
     register: u8,
     used: u8,
+    /// What was copied before the walk began.
+    unsure: Unsure,
     /// The operation, and its layout if that could be used.
     found: Option<(&'t Operation<'t>, Option<&'t Layout<'t>>)>,
     /// Why it stopped.
@@ -575,7 +691,10 @@ impl<'t, M: Memory + ?Sized> Walk<'_, 't, M> {
             return Err(self.foreign());
         }
         let Some(into) = self.space.get_mut(at..end) else { return Err(self.stop(Why::Space(wide(end)))) };
-        if self.memory.fetch(user, into) { Ok(()) } else { Err(self.stop(Why::Fault)) }
+        // What the short way tried stands there already, and is the first that is copied.
+        let unsure = core::mem::replace(&mut self.unsure, Unsure::NOTHING);
+        let fetched = if unsure.bytes == 0 { self.memory.fetch(user, into) } else { !unsure.faulted };
+        if fetched { Ok(()) } else { Err(self.stop(Why::Fault)) }
     }
 
     /// A list of calls. It is refused as what it is, but whoever asks may take the calls one by one.

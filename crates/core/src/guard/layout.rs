@@ -21,6 +21,68 @@ pub struct Family<'t> {
     pub selectors: &'t [SelectorAt],
     /// Beside the rows of the hypercall's rules, one for each.
     pub rows: &'t [Row],
+    /// By the number of the operation, for those that can be walked over in a straight line.
+    pub shorts: &'t [Short],
+}
+
+/// An operation with at most one structure, one target and one pointer, and without any other rule: what holds all of
+/// this is admitted on Xen 4.20 at every level. It can only admit; what does not hold it takes the long way. All offsets
+/// leave eight bytes to the end of the structure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Short {
+    /// The place of its row.
+    pub row: u8,
+    /// Its layout, counted from 1; 0 where it takes the long way.
+    pub layout: u16,
+    /// The register with the structure's address, counted from 0.
+    pub register: u8,
+    /// The bytes of the structure; 0 for none.
+    pub size: u16,
+    /// What the first eight bytes must be, as far as they count: number and version.
+    pub head: u64,
+    /// The bits of them that count.
+    pub head_mask: u64,
+    /// Where the target stands, in two bytes; [`Short::NONE`] for none.
+    pub target: u16,
+    /// The target may be the caller, or another privileged domain.
+    pub own: bool,
+    /// Where the pointer stands; [`Short::NONE`] for none.
+    pub pointer: u16,
+    /// Where the number of elements stands.
+    pub count: u16,
+    /// How far up in these eight bytes.
+    pub count_shift: u8,
+    /// The bits of it that count.
+    pub count_mask: u64,
+    /// Elements beside those.
+    pub more: u64,
+    /// The bytes of an element.
+    pub element: u32,
+    /// Which way data goes.
+    pub direction: Direction,
+}
+
+impl Short {
+    /// No such thing in the structure.
+    pub const NONE: u16 = u16::MAX;
+    /// An operation that takes the long way.
+    pub const LONG: Self = Self {
+        row: 0,
+        layout: 0,
+        register: 0,
+        size: 0,
+        head: 0,
+        head_mask: 0,
+        target: Self::NONE,
+        own: false,
+        pointer: Self::NONE,
+        count: 0,
+        count_shift: 0,
+        count_mask: 0,
+        more: 0,
+        element: 0,
+        direction: Direction::In,
+    };
 }
 
 /// Where the number of an operation stands.

@@ -7,7 +7,8 @@ use lockdown_core::guard::HANDLES;
 use super::rust::HEADER;
 use crate::check::XEN_VERSIONS;
 use crate::hypercall::{
-    Arg, Buffer, Condition, Count, Direction, Field, Hypercall, Operation, Pointer, Register, Role, Unit, Version,
+    Arg, Buffer, Condition, Count, Direction, DoorName, Field, Hypercall, Operation, Pointer, Register, Role,
+    Unit, Version,
 };
 use crate::model::Policy;
 use crate::problem::{Problem, Problems};
@@ -23,7 +24,7 @@ pub(super) fn tables(policy: &Policy) -> Result<String, Problems> {
     problems.into_result(())?;
     let mut out = String::from(HEADER);
     out.push_str("// Which of these the table needs depends on the rules.\n#[allow(unused_imports)]\n");
-    out.push_str("use crate::guard::{\n    At, Buffer, Carrier, Count, Direction, Family, Handle, Layout, Layouts, Other, Row, SelectorAt, Target, Version,\n};\n");
+    out.push_str("use crate::guard::{\n    At, Buffer, Carrier, Count, Direction, Family, Handle, Layout, Layouts, Other, Row, SelectorAt, Short, Target, Version,\n};\n");
     out.push_str("#[allow(unused_imports)]\nuse crate::hypercall::{Condition, Field, Operation};\nuse crate::XenVersions;\n\n");
     out.push_str("/// Where things stand in the arguments of what the guard admits. Belongs to [`HYPERCALLS`](super::HYPERCALLS).\n");
     let _ = writeln!(
@@ -46,11 +47,17 @@ impl Tables {
         let at = self.at(hypercall);
         let mut rows = String::new();
         let mut selectors: Vec<String> = Vec::new();
-        for operation in &hypercall.operations {
+        let mut shorts: Vec<String> = Vec::new();
+        for (row, operation) in hypercall.operations.iter().enumerate() {
             let number = operation.number.map_or("Operation::ANY".to_owned(), |number| number.to_string());
             let selector = operation.selector.map_or("Operation::ANY_SELECTOR".to_owned(), |one| one.to_string());
             let layout = if operation.is_for_userspace() { self.place(operation) } else { 0 };
             let _ = write!(rows, "Row {{ number: {number}, selector: {selector}, layout: {layout} }},");
+            if let (Some(short), Some(number)) = (short(hypercall, operation, row, layout), operation.number) {
+                let number = usize::from(number);
+                shorts.resize(shorts.len().max(number + 1), "Short::LONG,".to_owned());
+                shorts[number] = short;
+            }
             if let Some(at) = &operation.selector_at {
                 let carrier = carrier(operation);
                 let text = format!("SelectorAt {{ number: {number}, field: {}, carrier: {carrier} }},", field(at));
@@ -65,7 +72,11 @@ impl Tables {
             self.problems
                 .push(hypercall.problem("operations of one number have their selectors in different places"));
         }
-        format!("Family {{ at: {at}, selectors: &[{}], rows: &[{rows}] }},\n", selectors.concat())
+        format!(
+            "Family {{ at: {at}, selectors: &[{}], rows: &[{rows}], shorts: &[{}] }},\n",
+            selectors.concat(),
+            shorts.concat()
+        )
     }
 
     /// Where the number of an operation stands.
@@ -202,11 +213,7 @@ impl Tables {
                 }
             }
         };
-        let direction = match buffer.direction {
-            Direction::In => "In",
-            Direction::Out => "Out",
-            Direction::InOut | Direction::Retained => "InOut",
-        };
+        let direction = direction(buffer.direction);
         format!("Buffer {{ size: {size}, count: {count}, direction: Direction::{direction} }}")
     }
 
@@ -233,6 +240,110 @@ fn carrier(operation: &Operation) -> String {
             _ => None,
         });
     found.unwrap_or_else(|| "Carrier::None".to_owned())
+}
+
+/// The straight way over an operation, if it has one: at most a structure, a target and a pointer, and nothing else that
+/// could be against it.
+fn short(hypercall: &Hypercall, operation: &Operation, row: usize, layout: usize) -> Option<String> {
+    let is_plain = operation.door == DoorName::None
+        && operation.others.is_empty()
+        && operation.values.is_empty()
+        && operation.other_clause.is_none()
+        && operation.selector.is_none()
+        && operation.tail.is_none()
+        && operation.hidden.is_empty()
+        && !operation.null
+        && operation.layout.iter().any(|xen| xen == "4.20");
+    let (row, layout) = (u8::try_from(row).ok()?, u16::try_from(layout).ok().filter(|layout| *layout > 0)?);
+    let mut register = None;
+    for (place, one) in operation.registers.iter().enumerate() {
+        match &one.role {
+            Role::Operation(_) | Role::Value => {}
+            Role::Structure if register.is_none() => register = Some(place),
+            _ => return None,
+        }
+    }
+    if !is_plain {
+        return None;
+    }
+    let mut text = format!("Short {{ row: {row}, layout: {layout},");
+    let size = operation.structure.as_ref().map_or(0, |(_, size)| *size);
+    match (register, size) {
+        (None, 0) if operation.target.is_none() && operation.handles.is_empty() => {
+            return Some(text + " ..Short::LONG },");
+        }
+        (Some(register), 8..) => {
+            let _ = write!(text, "register: {register}, size: {size},");
+        }
+        _ => return None,
+    }
+    // A place from which eight bytes lie in the structure, and how many bits up the number is there.
+    let place = |field: &Field| {
+        let offset = field.offset.min(size - 8);
+        Some((offset, (field.offset - offset) * 8)).filter(|_| field.mask.is_none())
+    };
+    let (mut head, mut mask) = (0_u64, 0_u64);
+    let mut first = |field: &Field, value: u32| {
+        let up = field.offset.checked_mul(8).filter(|up| up + u32::from(field.width) * 8 <= 64)?;
+        if field.width != 4 || field.mask.is_some() {
+            return None;
+        }
+        head |= u64::from(value) << up;
+        mask |= u64::from(u32::MAX) << up;
+        Some(())
+    };
+    if let Some(Arg::Field(at)) = &hypercall.selector {
+        first(at, operation.number?.into())?;
+    }
+    if let Some(version) = &operation.version {
+        first(&version.field, version.numbers.iter().find(|(xen, _)| xen == "4.20")?.1)?;
+    }
+    let _ = write!(text, "head: {head:#x}, head_mask: {mask:#x},");
+    match &operation.target {
+        None => {}
+        Some(Arg::Field(at)) if at.width == 2 && place(at)?.1 == 0 => {
+            let _ = write!(text, "target: {}, own: {},", at.offset, operation.own_clause.is_none());
+        }
+        Some(_) => return None,
+    }
+    match operation.handles.as_slice() {
+        [] => {}
+        [pointer] if pointer.when.is_empty() && pointer.offset + 8 <= size => {
+            let buffer = &pointer.buffer;
+            let (element, count) = match &buffer.count {
+                Count::Constant(number) => (buffer.size, format!("more: {number},")),
+                Count::Field {
+                    field,
+                    unit: unit @ (Unit::Elements | Unit::Bytes),
+                    squared: false,
+                    minus: None,
+                    plus: 0,
+                } => {
+                    let (offset, up) = place(field)?;
+                    let bits = u64::MAX >> (64 - u32::from(field.width) * 8);
+                    let element = if *unit == Unit::Bytes { 1 } else { buffer.size };
+                    (element, format!("count: {offset}, count_shift: {up}, count_mask: {bits:#x},"))
+                }
+                _ => return None,
+            };
+            let direction = direction(buffer.direction);
+            let _ = write!(
+                text,
+                "pointer: {}, element: {element}, {count} direction: Direction::{direction},",
+                pointer.offset
+            );
+        }
+        _ => return None,
+    }
+    Some(text + " ..Short::LONG },")
+}
+
+fn direction(direction: Direction) -> &'static str {
+    match direction {
+        Direction::In => "In",
+        Direction::Out => "Out",
+        Direction::InOut | Direction::Retained => "InOut",
+    }
 }
 
 /// Registers are counted from 1 in the policy and from 0 in the tables.
