@@ -5,11 +5,13 @@
 //! docs/attacks.md.
 
 mod calls;
+mod hammer;
 mod inside;
 mod layout;
 mod measure;
 mod outcome;
 mod say;
+mod state;
 mod toolstack;
 mod witness;
 mod xen;
@@ -19,7 +21,7 @@ use std::process::ExitCode;
 use inside::Attack;
 use outcome::{Outcome, Verdict};
 
-const USAGE: &str = "usage: attacks list | run ID | twin ID | toolstack list|ID | domctls NUMBER | say file PATH | say run PROGRAM...";
+const USAGE: &str = "usage: attacks list | run ID | twin ID | toolstack list|ID | domctls NUMBER | hammer [--calls N] [--seed N] | say file PATH | say run PROGRAM...";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -43,6 +45,9 @@ fn main() -> ExitCode {
         },
         ["say", "file", path] => answer("say", say::file(path)),
         ["say", "run", program, arguments @ ..] => answer("say", say::program(program, arguments)),
+        ["hammer", arguments @ ..] => answer("hammer", hammer::run(arguments)),
+        ["hammer-process", seed, number] => ended(hammer::process(seed, number)),
+        ["hammer-memory"] => ended(hammer::memory_pressure()),
         ["domctls", calls] => answer("domctls", measure::domctls(calls)),
         _ => {
             eprintln!("{USAGE}");
@@ -62,6 +67,16 @@ fn with(id: &str, act: impl FnOnce(&Attack) -> Outcome) -> ExitCode {
 fn unknown(id: &str, what: &str) -> ExitCode {
     eprintln!("{id}: no such {what}");
     ExitCode::from(2)
+}
+
+fn ended(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hammer: {error:#}");
+            ExitCode::from(2)
+        }
+    }
 }
 
 fn answer(id: &str, outcome: Outcome) -> ExitCode {
