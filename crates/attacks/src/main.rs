@@ -11,8 +11,10 @@ mod layout;
 mod measure;
 mod outcome;
 mod say;
+mod standing;
 mod state;
 mod toolstack;
+mod unload;
 mod witness;
 mod xen;
 
@@ -21,7 +23,7 @@ use std::process::ExitCode;
 use inside::Attack;
 use outcome::{Outcome, Verdict};
 
-const USAGE: &str = "usage: attacks list | run ID | twin ID | toolstack list|ID | domctls NUMBER | hammer [--calls N] [--seed N] | say file PATH | say run PROGRAM...";
+const USAGE: &str = "usage: attacks list | run ID | twin ID | toolstack list|ID | domctls NUMBER | hammer [--calls N] [--seed N] | guard MODE strict|legacy | unload plain|forced MODULE [FILE] | say file PATH | say run PROGRAM...";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -48,6 +50,9 @@ fn main() -> ExitCode {
         ["hammer", arguments @ ..] => answer("hammer", hammer::run(arguments)),
         ["hammer-process", seed, number] => ended(hammer::process(seed, number)),
         ["hammer-memory"] => ended(hammer::memory_pressure()),
+        ["guard", mode, path] => answer("guard", standing::run(mode, path)),
+        ["unload", how, name] => answer("unload", unload::run(how, name, None)),
+        ["unload", how, name, file] => answer("unload", unload::run(how, name, Some(file))),
         ["domctls", calls] => answer("domctls", measure::domctls(calls)),
         _ => {
             eprintln!("{USAGE}");

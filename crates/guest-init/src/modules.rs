@@ -1,6 +1,7 @@
 //! Kernel modules with what they depend on.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::CString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -45,9 +46,19 @@ pub(crate) fn load(names: &[String], console: &mut Console) {
 /// would answer `EEXIST`.
 pub(crate) fn load_guard(file: &str) -> Result<(), String> {
     let module = File::open(file).map_err(|error| format!("{file}: {error}"))?;
-    rustix::system::finit_module(&module, c"", 0).map_err(|error| format!("{file}: {error}"))?;
+    let line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    let parameters = CString::new(parameters(&line)).map_err(|error| format!("/proc/cmdline: {error}"))?;
+    rustix::system::finit_module(&module, &parameters, 0).map_err(|error| format!("{file}: {error}"))?;
     let list = fs::read_to_string("/proc/modules").map_err(|error| format!("/proc/modules: {error}"))?;
     stands(&list)
+}
+
+/// What the kernel's command line says to the guard, as modprobe would hand it over: the kernel itself reads it for modules
+/// that are built in only. In the lab the line is signed.
+fn parameters(line: &str) -> String {
+    let words = line.split_ascii_whitespace();
+    let words = words.filter_map(|word| word.strip_prefix("xen_privcmd.").or(word.strip_prefix("xen-privcmd.")));
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// What the guard counted: its mode, and each reason that refused or would have.
@@ -198,5 +209,11 @@ mod tests {
     fn a_ring_of_modules_ends() {
         let table = Dependencies::parse("a.ko: b.ko\nb.ko: a.ko\n");
         assert_eq!(table.order("a").unwrap(), ["b.ko", "a.ko"]);
+    }
+
+    #[test]
+    fn parameters_come_from_the_command_line() {
+        assert_eq!(parameters("quiet xen_privcmd.strict=1 other.strict=0 xen-privcmd.more\n"), "strict=1 more");
+        assert_eq!(parameters("quiet"), "");
     }
 }
