@@ -1,6 +1,6 @@
 # `make prove` is the main job, `make test` runs everything that CI runs. Both install what they need.
 
-.PHONY: example test prove lab begin setup setup-test setup-prove generated style units sources drift layouts oracle panic-free fuzz bench bench-xen bench-guard boot-paths example-check clean
+.PHONY: example test prove lab begin setup setup-test setup-prove generated style units sources drift layouts oracle panic-free fuzz bench bench-xen bench-guard boot-paths hammer guarded-dom0 example-check clean
 
 FUZZ_SECONDS ?= 30
 ORACLE_LINES ?= 1000000
@@ -101,6 +101,14 @@ lab: setup-test
 # Every way into Xen, booted, with each default that can be built in: five builds of Xen and forty machines.
 boot-paths: setup-prove
 	cargo test --quiet --release -p lockdown-lab --test boot_paths -- --ignored --nocapture
+
+# A million random calls of the guard in a booted dom0, PV and then PVH, with the kernel's own checks on; half an hour.
+hammer: setup-prove
+	cargo run --quiet --release -p lockdown-lab -- hammer
+
+# The guard with its raw path closed, at level confidentiality, and where a module is unloaded by force.
+guarded-dom0: setup-prove
+	cargo test --quiet --release -p lockdown-lab --test guarded_dom0 -- --ignored --nocapture
 
 clean:
 	rm -rf target fuzz/target

@@ -62,9 +62,37 @@ static vm_fault_t room_fault(struct vm_fault *fault)
 	return VM_FAULT_SIGBUS;
 }
 
+static int is_empty(pte_t *entry, unsigned long address, void *data)
+{
+	return pte_none(ptep_get(entry)) ? 0 : -EBUSY;
+}
+
+/*
+ * Nothing is mapped twice: what is mapped there would be lost, and never given
+ * back. Makes no page tables: a room can be larger than memory has tables for.
+ */
+static int room_is_empty(struct vm_area_struct *vma, unsigned long address, unsigned long number)
+{
+	return apply_to_existing_page_range(vma->vm_mm, address, number << PAGE_SHIFT, is_empty, NULL);
+}
+
+/*
+ * In a PV domain the kernel cannot change what an entry permits where the frame
+ * is another domain's: it looks for its own number of the frame, finds none, and
+ * writes an entry for its own frame 0 in its place.
+ */
+static int room_protect(struct vm_area_struct *vma, unsigned long start, unsigned long end,
+			unsigned long flags)
+{
+	if (xen_feature(XENFEAT_auto_translated_physmap))
+		return 0;
+	return room_is_empty(vma, start, (end - start) >> PAGE_SHIFT);
+}
+
 static const struct vm_operations_struct room_operations = {
 	.open = room_open,
 	.close = room_close,
+	.mprotect = room_protect,
 	.fault = room_fault,
 };
 
@@ -99,17 +127,6 @@ static int may_map(const struct file *file, u32 command, domid_t domain)
 	return guard_ioctl(&caller, command, domain);
 }
 
-static int is_empty(pte_t *entry, unsigned long address, void *data)
-{
-	return pte_none(ptep_get(entry)) ? 0 : -EBUSY;
-}
-
-/* Nothing is mapped twice: what is mapped there would be lost, and never given back. */
-static int room_is_empty(struct vm_area_struct *vma, unsigned long address, unsigned long number)
-{
-	return apply_to_page_range(vma->vm_mm, address, number << PAGE_SHIFT, is_empty, NULL);
-}
-
 /* The pages behind a room from @address on, made if there are none; none in a PV domain. */
 static struct page **room_pages(struct vm_area_struct *vma, unsigned long address)
 {
@@ -122,7 +139,7 @@ static struct page **room_pages(struct vm_area_struct *vma, unsigned long addres
 	if (!pages) {
 		if (vma_pages(vma) > INT_MAX)
 			return ERR_PTR(-EINVAL);
-		pages = kvzalloc(struct_size(pages, page, number), GFP_KERNEL_ACCOUNT);
+		pages = kvzalloc(struct_size(pages, page, number), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 		if (!pages)
 			return ERR_PTR(-ENOMEM);
 		pages->number = number;
@@ -358,7 +375,7 @@ static int show_pages(struct vm_area_struct *vma, unsigned long address, struct 
 static int show_frames(struct vm_area_struct *vma, unsigned long address, xen_pfn_t *frames,
 		       unsigned int number, domid_t domain)
 {
-	int *errors = kvcalloc(number, sizeof(*errors), GFP_KERNEL_ACCOUNT);
+	int *errors = kvcalloc(number, sizeof(*errors), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	unsigned int index;
 	int error;
 
@@ -385,7 +402,8 @@ static int map_resource(struct vm_area_struct *vma, unsigned long address,
 	pages = room_pages(vma, address);
 	if (IS_ERR(pages))
 		return PTR_ERR(pages);
-	frames = kvcalloc(number, sizeof(*frames), GFP_KERNEL_ACCOUNT);
+	/* However many are asked for, that they do not fit is an answer and no fault of the kernel's. */
+	frames = kvcalloc(number, sizeof(*frames), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!frames)
 		return -ENOMEM;
 	for (index = 0; pages && index < number; index++)

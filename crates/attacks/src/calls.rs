@@ -243,16 +243,27 @@ impl<'a> Guest<'a> {
         Ok(guest)
     }
 
-    fn populate(&self, frames: &[u64]) -> Result<i64> {
-        self.privcmd.reservation(memory::POPULATE_PHYSMAP, self.id, frames).context("memory_op populate_physmap")
+    /// Everything that is emulated for a guest with a device model, and what a guest without one gets.
+    pub(crate) const HVM: u32 = 0x1ff;
+    pub(crate) const PVH: u32 = 1;
+
+    /// As [`Guest::create`], a domain that the processor virtualises, with its one processor.
+    pub(crate) fn hardware(privcmd: &'a Privcmd, emulation: u32) -> Result<Self> {
+        const MAX_MEM: u32 = 11;
+        const MAX_VCPUS: u32 = 15;
+        const HVM_HAP: u32 = 3;
+        let guest = made(privcmd, CreateDomain { flags: HVM_HAP, emulation, ..usual(4) })?;
+        privcmd.domctl(MAX_VCPUS, guest.id, &1_u64).context("domctl max_vcpus")?;
+        privcmd.domctl(MAX_MEM, guest.id, &4096_u64).context("domctl max_mem")?;
+        Ok(guest)
     }
 
-    /// The machine frames of one page of the guest, and the page mapped.
-    pub(crate) fn page(&self) -> Result<(u64, Mapping)> {
-        let extents = Buffer::with(&7_u64.to_le_bytes())?;
+    /// Gives the domain memory at `frames`; tells where it is: a paravirtual domain has frames of the machine.
+    pub(crate) fn fill(&self, frames: &[u64]) -> Result<Vec<u64>> {
+        let extents = Buffer::with(frames.as_bytes())?;
         let request = Reservation {
             extents: extents.address(),
-            number: 1,
+            number: frames.len() as u64,
             order: 0,
             flags: 0,
             domain: self.id,
@@ -260,10 +271,19 @@ impl<'a> Guest<'a> {
         };
         let done =
             self.privcmd.memory(memory::POPULATE_PHYSMAP, &request).context("memory_op populate_physmap")?;
-        if done != 1 {
-            bail!("populate_physmap gave no page");
+        if usize::try_from(done) != Ok(frames.len()) {
+            bail!("populate_physmap gave the guest {done} of {} pages", frames.len());
         }
-        let frame = extents.get::<u64>(0);
+        Ok((0..frames.len()).map(|index| extents.get(index * 8)).collect())
+    }
+
+    fn populate(&self, frames: &[u64]) -> Result<i64> {
+        self.privcmd.reservation(memory::POPULATE_PHYSMAP, self.id, frames).context("memory_op populate_physmap")
+    }
+
+    /// The machine frames of one page of the guest, and the page mapped.
+    pub(crate) fn page(&self) -> Result<(u64, Mapping)> {
+        let frame = self.fill(&[7])?.first().copied().context("populate_physmap gave no page")?;
         let mapping = self.privcmd.map_frames(self.id, &[frame], true)?;
         if !mapping.is_mapped(0) {
             bail!("a page of the guest is not mapped: {}", describe(&mapping.errors));
@@ -274,8 +294,11 @@ impl<'a> Guest<'a> {
 
 /// A domain of one processor that it does not have yet, with room for so many grant frames.
 pub(crate) fn made_with(privcmd: &Privcmd, grant_frames: i32) -> Result<Guest<'_>> {
-    const CREATEDOMAIN: u32 = 1;
-    let request = CreateDomain {
+    made(privcmd, usual(grant_frames))
+}
+
+fn usual(grant_frames: i32) -> CreateDomain {
+    CreateDomain {
         ssidref: 0,
         handle: *b"xen-lockdown-lab",
         flags: 0,
@@ -290,7 +313,11 @@ pub(crate) fn made_with(privcmd: &Privcmd, grant_frames: i32) -> Result<Guest<'_
         cpupool: 0,
         emulation: 0,
         misc: 0,
-    };
+    }
+}
+
+fn made(privcmd: &Privcmd, request: CreateDomain) -> Result<Guest<'_>> {
+    const CREATEDOMAIN: u32 = 1;
     let (id, _) = privcmd.domctl_whole(CREATEDOMAIN, 0, &request).context("domctl createdomain")?;
     Ok(Guest { privcmd, id })
 }

@@ -20,6 +20,31 @@ layout! {
     /// struct privcmd_mmapbatch_v2
     MmapBatch = 32 { number: u32, domain: u16, padding: u16, address: u64, frames: u64, errors: u64, }
 
+    /// struct privcmd_mmap_entry
+    MmapEntry = 24 { address: u64, frame: u64, pages: u64, }
+
+    /// struct privcmd_mmap
+    MmapRanges = 16 { number: u32, domain: u16, padding: u16, entries: u64, }
+
+    /// struct xen_dm_op of the operations on a whole I/O server, as far as they go: an id and what becomes of it, or what
+    /// Xen answers
+    IoServer = 32 { operation: u32, padding: u32, first: u32, second: u32, rest: [u32; 4], }
+
+    /// struct xen_dm_op with struct xen_dm_op_get_ioreq_server_info
+    IoServerInfo = 32 { operation: u32, padding: u32, id: u16, flags: u16, port: u32, frame: u64, buffered: u64, }
+
+    /// struct xen_dm_op with struct xen_dm_op_ioreq_server_range
+    IoRange = 32 { operation: u32, padding: u32, id: u16, pad: u16, kind: u32, first: u64, last: u64, }
+
+    /// struct grant_entry_v1
+    GrantEntry = 8 { flags: u16, domain: u16, frame: u32, }
+
+    /// struct privcmd_dm_op
+    DmOp = 16 { domain: u16, number: u16, padding: u32, buffers: u64, }
+
+    /// struct privcmd_dm_op_buf
+    DmOpBuffer = 16 { address: u64, size: u64, }
+
     /// struct privcmd_mmap_resource
     MmapResource = 32 {
         domain: u16, padding: u16, kind: u32, id: u32, index: u32, number: u64, address: u64,
@@ -106,4 +131,10 @@ layout! {
 
     /// struct xen_kexec_segment
     KexecSegment = 32 { buffer: u64, size: u64, target: u64, target_size: u64, }
+
+    /// struct xen_sysctl_physinfo
+    PhysicalInfo = 112 {
+        numbers: [u32; 10], total: u64, free: u64, scrub: u64, outstanding: u64, most: u64,
+        capabilities: [u32; 8],
+    }
 }

@@ -7,12 +7,16 @@
 mod calls;
 mod cost;
 mod given;
+mod hammer;
 mod inside;
 mod layout;
 mod measure;
 mod outcome;
 mod say;
+mod standing;
+mod state;
 mod toolstack;
+mod unload;
 mod witness;
 mod xen;
 
@@ -21,7 +25,7 @@ use std::process::ExitCode;
 use inside::Attack;
 use outcome::{Outcome, Verdict};
 
-const USAGE: &str = "usage: attacks list | run ID | twin ID | toolstack list|ID | domctls NUMBER | calls FILE | cost | say file PATH | say run PROGRAM...";
+const USAGE: &str = "usage: attacks list | run ID | twin ID | toolstack list|ID | domctls NUMBER | calls FILE | cost | hammer [--calls N] [--seed N] | guard MODE strict|legacy | unload plain|forced MODULE [FILE] | say file PATH | say run PROGRAM...";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -47,6 +51,12 @@ fn main() -> ExitCode {
         ["say", "run", program, arguments @ ..] => answer("say", say::program(program, arguments)),
         ["cost"] => answer("cost", cost::tell()),
         ["calls", file] => answer("calls", given::make(file)),
+        ["hammer", arguments @ ..] => answer("hammer", hammer::run(arguments)),
+        ["hammer-process", seed, number] => ended(hammer::process(seed, number)),
+        ["hammer-memory"] => ended(hammer::memory_pressure()),
+        ["guard", mode, path] => answer("guard", standing::run(mode, path)),
+        ["unload", how, name] => answer("unload", unload::run(how, name, None)),
+        ["unload", how, name, file] => answer("unload", unload::run(how, name, Some(file))),
         ["domctls", calls] => answer("domctls", measure::domctls(calls)),
         _ => {
             eprintln!("{USAGE}");
@@ -66,6 +76,16 @@ fn with(id: &str, act: impl FnOnce(&Attack) -> Outcome) -> ExitCode {
 fn unknown(id: &str, what: &str) -> ExitCode {
     eprintln!("{id}: no such {what}");
     ExitCode::from(2)
+}
+
+fn ended(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hammer: {error:#}");
+            ExitCode::from(2)
+        }
+    }
 }
 
 fn answer(id: &str, outcome: Outcome) -> ExitCode {

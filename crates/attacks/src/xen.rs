@@ -18,12 +18,17 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::Path;
 use std::ptr::{self, NonNull};
 
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
 pub(crate) use lockdown_privcmd::{Buffer, PAGE};
 use lockdown_privcmd::{HYPERCALL, ioctl_number};
 
-use crate::layout::{MmapBatch, MmapResource};
+use crate::layout::{DmOp, DmOpBuffer, MmapBatch, MmapEntry, MmapRanges, MmapResource};
 
 const MMAPBATCH_V2: libc::c_ulong = ioctl_number(4, size_of::<MmapBatch>());
+const MMAP: libc::c_ulong = ioctl_number(2, size_of::<MmapRanges>());
+const DM_OP: libc::c_ulong = ioctl_number(5, size_of::<DmOp>());
+const RESTRICT: libc::c_ulong = ioctl_number(6, size_of::<u16>());
 const MMAP_RESOURCE: libc::c_ulong = ioctl_number(7, size_of::<MmapResource>());
 
 /// One page of fresh anonymous memory that was never written to: the kernel shows its shared page of zeros there.
@@ -234,19 +239,82 @@ impl Privcmd {
 
     /// Maps `pages` pages of a resource with `MMAP_RESOURCE`.
     pub(crate) fn map_resource(&self, domain: u16, kind: u32, id: u32, pages: usize) -> io::Result<Mapping> {
+        self.map_resource_at(domain, kind, id, 0, pages)
+    }
+
+    /// As [`Privcmd::map_resource`], from page `index` on.
+    pub(crate) fn map_resource_at(
+        &self,
+        domain: u16,
+        kind: u32,
+        id: u32,
+        index: u32,
+        pages: usize,
+    ) -> io::Result<Mapping> {
         let mapping = self.window(pages, true)?;
         let request = MmapResource {
             domain,
             padding: 0,
             kind,
             id,
-            index: 0,
+            index,
             number: pages as u64,
             address: mapping.start.as_ptr() as u64,
         };
         // SAFETY: the window has as many pages as are asked for.
         let result = unsafe { libc::ioctl(self.file(), MMAP_RESOURCE, &raw const request) };
         Ok(finish(mapping, result, vec![0; pages]))
+    }
+
+    /// How many pages a resource has: `MMAP_RESOURCE` without an address.
+    pub(crate) fn resource_size(&self, domain: u16, kind: u32, id: u32) -> io::Result<u64> {
+        let mut request = MmapResource { domain, padding: 0, kind, id, index: 0, number: 0, address: 0 };
+        // SAFETY: the kernel writes into the structure only, which is of the size that the number says.
+        let result = unsafe { libc::ioctl(self.file(), MMAP_RESOURCE, &raw mut request) };
+        check(result.into())?;
+        Ok(request.number)
+    }
+
+    /// Maps one frame of `domain` with `MMAP`, the oldest way.
+    pub(crate) fn map_range(&self, domain: u16, frame: u64) -> io::Result<Mapping> {
+        let mapping = self.window(1, true)?;
+        let entry = MmapEntry { address: mapping.start.as_ptr() as u64, frame, pages: 1 };
+        let request = MmapRanges { number: 1, domain, padding: 0, entries: &raw const entry as u64 };
+        // SAFETY: the window has one page, and the entry lives until after the call.
+        let result = unsafe { libc::ioctl(self.file(), MMAP, &raw const request) };
+        Ok(finish(mapping, result, vec![0]))
+    }
+
+    /// A device model's operation on `domain`, with further buffers; the structure comes back as Xen left it.
+    pub(crate) fn device_model<T>(&self, domain: u16, operation: &T, more: &[&Buffer]) -> io::Result<T>
+    where
+        T: IntoBytes + FromBytes + Immutable,
+    {
+        let structure = Buffer::with(operation.as_bytes())?;
+        let first = DmOpBuffer { address: structure.address(), size: size_of::<T>() as u64 };
+        let rest = more.iter().map(|buffer| DmOpBuffer { address: buffer.address(), size: PAGE as u64 });
+        let buffers: Vec<DmOpBuffer> = std::iter::once(first).chain(rest).collect();
+        let number = u16::try_from(buffers.len()).map_err(io::Error::other)?;
+        let request = DmOp { domain, number, padding: 0, buffers: buffers.as_ptr() as u64 };
+        // SAFETY: every buffer is a Buffer of at least that size, and they and their list live until after the call.
+        let result = unsafe { libc::ioctl(self.file(), DM_OP, &raw const request) };
+        check(result.into())?;
+        Ok(structure.get(0))
+    }
+
+    /// Holds this open file to one domain, for good.
+    pub(crate) fn restrict(&self, domain: u16) -> io::Result<()> {
+        // SAFETY: the kernel reads one number.
+        let result = unsafe { libc::ioctl(self.file(), RESTRICT, &raw const domain) };
+        check(result.into()).map(drop)
+    }
+
+    /// One of the ioctls that only take a structure of numbers, at most a page of them.
+    pub(crate) fn simple(&self, request: libc::c_ulong) -> io::Result<i64> {
+        let structure = Buffer::new(1)?;
+        // SAFETY: a Buffer of one page, all zeros: no address stands in it.
+        let result = unsafe { libc::ioctl(self.file(), request, structure.address() as *const c_void) };
+        check(result.into())
     }
 
     fn file(&self) -> c_int {

@@ -9,6 +9,7 @@
 
 mod line;
 mod list;
+mod parameters;
 mod steps;
 mod system;
 

@@ -12,6 +12,7 @@
 
 pub mod line;
 pub mod list;
+pub mod parameters;
 #[cfg(target_arch = "x86_64")]
 pub mod steps;
 #[cfg(target_arch = "x86_64")]

@@ -113,13 +113,13 @@ impl File {
         write_to(self.0, text);
     }
 
-    /// Loads it as a module, without parameters and without a flag that would skip a check.
+    /// Loads it as a module, without a flag that would skip a check.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn load_as_module(&self) -> Result<(), Errno> {
+    pub fn load_as_module(&self, parameters: &CStr) -> Result<(), Errno> {
         // SAFETY: finit_module reads the parameters, which end with a zero byte.
-        unsafe { call(call::FINIT_MODULE, [self.0, address(c""), 0, 0, 0]) }.map(drop)
+        unsafe { call(call::FINIT_MODULE, [self.0, address(parameters), 0, 0, 0]) }.map(drop)
     }
 }
 

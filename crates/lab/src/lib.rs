@@ -10,6 +10,7 @@ pub mod count;
 pub mod esp;
 pub mod guard;
 pub mod guest;
+pub mod hammer;
 pub mod hypervisor;
 pub mod image;
 pub mod initramfs;

@@ -4,14 +4,16 @@ use std::fs;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use lockdown_lab::boot::End;
+use lockdown_lab::console::Verdict;
 use lockdown_lab::cost;
 use lockdown_lab::count::{self, Build};
+use lockdown_lab::hammer;
 use lockdown_lab::image::Parts;
 use lockdown_lab::inside::{self, Inside};
 use lockdown_lab::lab::{self, Lab, Scenario, Xen};
@@ -89,6 +91,24 @@ enum Command {
         /// A text on the console at which the boot is over
         #[arg(long, value_name = "TEXT")]
         stop_at: Vec<String>,
+        /// Keep the machine's files
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Throw random calls at the guard in a booted dom0 and see whether anything breaks
+    Hammer {
+        /// How many ioctls
+        #[arg(long, value_name = "NUMBER", default_value_t = 1_000_000)]
+        calls: u64,
+        /// What they are made from: the same seed gives the same calls [default: the time]
+        #[arg(long, value_name = "NUMBER")]
+        seed: Option<u64>,
+        /// How dom0 runs
+        #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Kind::Pv, Kind::Pvh])]
+        dom0: Vec<Kind>,
+        /// Processors of the machine
+        #[arg(long, value_name = "NUMBER", default_value_t = 2)]
+        processors: u32,
         /// Keep the machine's files
         #[arg(long)]
         keep: bool,
@@ -258,6 +278,30 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             let [firmware, xen, kernel] = boot.times.seconds().map(|seconds| seconds.unwrap_or(f64::NAN));
             println!("end: {:?}; firmware {firmware:.1} s, xen {xen:.1} s, dom0 {kernel:.1} s", boot.end);
             Ok(if boot.end == End::Done { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        }
+        Command::Hammer { calls, seed, dom0, processors, keep } => {
+            let mut lab = Lab::open(&folder, &project, &say)?;
+            if keep {
+                eprintln!("{}", lab.keep().display());
+            }
+            let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs());
+            let seed = seed.unwrap_or_else(now);
+            let xen = prove::hypervisor(&lab, "locked", &say)?;
+            let mut good = true;
+            for dom0 in dom0 {
+                let order = hammer::Order { dom0: dom0.into(), calls, seed, processors };
+                println!("{}: seed {seed}", order.dom0.name());
+                let answer = hammer::run(&lab, &xen, &order, &|line| println!("{line}"))?;
+                good &= answer.verdict == Verdict::Works;
+                println!(
+                    "{}: {:?} after {:.0} s: {}",
+                    order.dom0.name(),
+                    answer.verdict,
+                    answer.seconds,
+                    answer.evidence
+                );
+            }
+            Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(1) })
         }
         Command::GuardCost { dom0, json, keep } => {
             let mut lab = Lab::open(&folder, &project, &say)?;

@@ -47,12 +47,12 @@ impl Guest {
     }
 
     /// What it said on its console so far; nothing where it said nothing.
-    fn said(&self) -> String {
+    pub(super) fn said(&self) -> String {
         let bytes = fs::read(self.log()).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    fn log(&self) -> PathBuf {
+    pub(super) fn log(&self) -> PathBuf {
         Path::new(LOGS).join(format!("guest-{}.log", self.name))
     }
 
@@ -244,7 +244,7 @@ fn terminal() -> Result<(File, File)> {
 const POWERS_OFF: &str = "guest: poweroff was asked for";
 
 /// Whether `what` comes true within `seconds` of a machine that is not slowed down.
-fn within(seconds: u64, mut what: impl FnMut() -> Result<bool>) -> Result<bool> {
+pub(super) fn within(seconds: u64, mut what: impl FnMut() -> Result<bool>) -> Result<bool> {
     let end = Instant::now() + Duration::from_secs(seconds) * SLOWEST;
     loop {
         if what()? {

@@ -3,6 +3,8 @@
 //! The steps belong to one boot and follow each other. Each is judged by what it was to bring about, seen by another
 //! door than the command's own status. A step that needs an earlier one which did not work is broken and says so.
 
+mod cycles;
+mod device_model;
 mod guests;
 mod query;
 mod xl;
@@ -135,6 +137,51 @@ pub(crate) const ALL: &[Step] = &[
         observed: "the guest is no longer listed, and never said that it powers off",
         timeout_s: 60,
         run: || guests::destroy(&guests::PVH),
+    },
+    Step {
+        id: "xl-cycles",
+        needs: &["xl-shutdown", "xl-destroy"],
+        observed: "after ten more guests came and went nobody is listed but domain 0, and slabs, page tables, pins, \
+                   dom0's memory and Xen's are where they were",
+        timeout_s: 150,
+        run: cycles::ten,
+    },
+    Step {
+        id: "device-model-operations",
+        needs: &[],
+        observed: "a guest's I/O server is made, told of, given ports, switched on and destroyed; the same asked of \
+                   domain 0 is an error",
+        timeout_s: 30,
+        run: device_model::operations,
+    },
+    Step {
+        id: "device-model-resource",
+        needs: &[],
+        observed: "the guest's request page says that nothing is asked; its grant table holds the entry that was \
+                   written to it",
+        timeout_s: 30,
+        run: device_model::resource,
+    },
+    Step {
+        id: "device-model-mmap",
+        needs: &[],
+        observed: "what was written to a guest's page by MMAPBATCH_V2 is read by MMAP; a PVH kernel has no MMAP",
+        timeout_s: 30,
+        run: device_model::mmap,
+    },
+    Step {
+        id: "device-model-restrict",
+        needs: &[],
+        observed: "a file that was restricted to a guest answers for this guest and no other, and makes no hypercall",
+        timeout_s: 30,
+        run: device_model::restrict,
+    },
+    Step {
+        id: "device-model-events",
+        needs: &[],
+        observed: "IRQFD, IOEVENTFD and PCIDEV_GET_GSI answer as in Debian's kernel, which has none of them here",
+        timeout_s: 30,
+        run: device_model::events,
     },
 ];
 
