@@ -1,6 +1,6 @@
 # `make prove` is the main job, `make test` runs everything that CI runs. Both install what they need.
 
-.PHONY: example test prove lab begin setup setup-test setup-prove generated style units sources drift layouts oracle panic-free fuzz bench bench-xen boot-paths example-check clean
+.PHONY: example test prove lab begin setup setup-test setup-prove generated style units sources drift layouts oracle panic-free fuzz bench bench-xen boot-paths initramfs-images example-check clean
 
 FUZZ_SECONDS ?= 30
 ORACLE_LINES ?= 1000000
@@ -97,6 +97,10 @@ lab: setup-test
 # Every way into Xen, booted, with each default that can be built in: five builds of Xen and forty machines.
 boot-paths: setup-prove
 	cargo test --quiet --release -p lockdown-lab --test boot_paths -- --ignored --nocapture
+
+# The guard in front of what initramfs-tools and dracut make, with their shells asked for: a further Debian root and six machines.
+initramfs-images: setup-prove
+	cargo test --quiet --release -p xen-lockdown --test initramfs_images -- --ignored --nocapture
 
 clean:
 	rm -rf target fuzz/target

@@ -6,6 +6,7 @@
 pub mod boot;
 pub mod console;
 pub mod count;
+pub mod distribution;
 pub mod esp;
 pub mod guard;
 pub mod guest;
