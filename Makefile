@@ -1,6 +1,6 @@
 # `make prove` is the main job, `make test` runs everything that CI runs. Both install what they need.
 
-.PHONY: example test prove lab begin setup setup-test setup-prove generated style units sources drift layouts oracle panic-free fuzz bench bench-xen bench-guard boot-paths hammer guarded-dom0 example-check clean
+.PHONY: example test prove lab begin setup setup-test setup-prove generated style units sources drift layouts oracle panic-free fuzz bench bench-xen bench-guard boot-paths hammer guarded-dom0 initramfs-images example-check clean
 
 FUZZ_SECONDS ?= 30
 ORACLE_LINES ?= 1000000
@@ -109,6 +109,10 @@ hammer: setup-prove
 # The guard with its raw path closed, at level confidentiality, and where a module is unloaded by force.
 guarded-dom0: setup-prove
 	cargo test --quiet --release -p lockdown-lab --test guarded_dom0 -- --ignored --nocapture
+
+# The guard in front of what initramfs-tools and dracut make, with their shells asked for: a further Debian root and six machines.
+initramfs-images: setup-prove
+	cargo test --quiet --release -p xen-lockdown --test initramfs_images -- --ignored --nocapture
 
 clean:
 	rm -rf target fuzz/target

@@ -3,7 +3,7 @@
 //!
 //! The program is made of these modules and of `init.rs`, which `crates/unify` compiles for a machine without any
 //! library and puts into images. The modules are a library too, so that they are linted and tested as any other:
-//! [`list`] and [`line`] decide and are safe, [`steps`] is what happens in which order, [`system`] is the kernel.
+//! [`list`] and [`mod@line`] decide and are safe, [`steps`] is what happens in which order, [`system`] is the kernel.
 //!
 //! It allocates nothing, and nothing else runs beside it: the kernel starts it before any other program.
 

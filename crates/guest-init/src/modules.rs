@@ -1,7 +1,6 @@
 //! Kernel modules with what they depend on.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::CString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -174,11 +173,5 @@ mod tests {
     fn a_ring_of_modules_ends() {
         let table = Dependencies::parse("a.ko: b.ko\nb.ko: a.ko\n");
         assert_eq!(table.order("a").unwrap(), ["b.ko", "a.ko"]);
-    }
-
-    #[test]
-    fn parameters_come_from_the_command_line() {
-        assert_eq!(parameters("quiet xen_privcmd.strict=1 other.strict=0 xen-privcmd.more\n"), "strict=1 more");
-        assert_eq!(parameters("quiet"), "");
     }
 }

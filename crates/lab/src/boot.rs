@@ -1,12 +1,16 @@
 //! One boot, watched until it says how it ended.
 
 use std::path::PathBuf;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
 use crate::console::{self, Booted, Event, Line, StepResult};
 use crate::machine::{Heard, Machine, Next};
+
+/// How long a program takes from what it says to where it reads.
+const UNTIL_IT_READS: Duration = Duration::from_secs(3);
 
 /// How a boot ended, in words that the machine said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +97,8 @@ pub struct Limits {
     pub silence: Duration,
     /// A boot is over where a line holds one of these.
     pub stop_at: Vec<String>,
+    /// What is typed when a line holds the first text, once.
+    pub types: Vec<(String, String)>,
     /// Where to say what is on (for errors): the folder with the machine's logs.
     pub logs: PathBuf,
 }
@@ -117,6 +123,7 @@ pub fn watch(
         files: limits.logs.clone(),
     };
     let mut panicked = false;
+    let mut types = limits.types.clone();
     loop {
         let until = if boot.booted.is_some() {
             started.checked_add(limits.all).map(|end| end.min(Instant::now() + limits.silence))
@@ -129,6 +136,11 @@ pub fn watch(
         let text = heard.text.clone();
         boot.lines.push(heard);
         look(&line, machine)?;
+        if let Some(at) = types.iter().position(|(mark, _)| text.contains(mark.as_str())) {
+            // A shell that says that it is there may not be yet.
+            thread::sleep(UNTIL_IT_READS);
+            machine.types(&types.remove(at).1)?;
+        }
         if panicked {
             return Ok(Boot { end: End::XenStopped(text), ..boot });
         }

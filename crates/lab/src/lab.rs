@@ -126,6 +126,8 @@ pub struct Scenario {
     pub revoked: Vec<[u8; 32]>,
     /// Further texts at which the boot is over.
     pub stop_at: Vec<String>,
+    /// What is typed on the serial line, once each, when a line holds the first text.
+    pub types: Vec<(String, String)>,
     /// How long dom0 may say nothing.
     pub silence: Duration,
     /// What QEMU gets beside.
@@ -150,6 +152,7 @@ impl Scenario {
             variables: Vec::new(),
             revoked: Vec::new(),
             stop_at: Vec::new(),
+            types: Vec::new(),
             silence: Duration::from_secs(120),
             extra: Extra::default(),
             patience: 1,
@@ -326,6 +329,7 @@ impl Lab {
             all: Duration::from_secs(2400) * scenario.patience,
             silence: scenario.silence * scenario.patience,
             stop_at: scenario.stop_at.clone(),
+            types: scenario.types.clone(),
             logs: folder.clone(),
         };
         let mut machine = setup.start(&self.root, &folder).map_err(|error| self.name_disk(error))?;

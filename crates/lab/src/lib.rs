@@ -7,6 +7,7 @@ pub mod boot;
 pub mod console;
 pub mod cost;
 pub mod count;
+pub mod distribution;
 pub mod esp;
 pub mod guard;
 pub mod guest;

@@ -104,8 +104,8 @@ pub struct Heard {
 #[derive(Debug)]
 pub struct Machine {
     child: Child,
-    /// Held open: QEMU would read its end as a closed terminal.
-    _stdin: Option<ChildStdin>,
+    /// The keyboard on the serial line. Held open: QEMU would read its end as a closed terminal.
+    stdin: Option<ChildStdin>,
     lines: Receiver<io::Result<Heard>>,
     folder: PathBuf,
     errors: Option<thread::JoinHandle<String>>,
@@ -172,7 +172,7 @@ impl Setup {
         let (sender, lines) = mpsc::channel();
         let log = File::create(folder.join("serial.log"))?;
         let stdin = child.stdin.take();
-        let mut machine = Machine { child, _stdin: stdin, lines, folder: folder.to_owned(), errors: None };
+        let mut machine = Machine { child, stdin, lines, folder: folder.to_owned(), errors: None };
         machine.errors = stderr.map(|pipe| thread::spawn(move || everything(pipe)));
         let stdout = stdout.ok_or_else(|| anyhow!("QEMU has no output"))?;
         thread::spawn(move || listen(stdout, log, started, &sender));
@@ -202,6 +202,15 @@ impl Machine {
                 Ok(Next::Off)
             }
         }
+    }
+
+    /// Types `text` on the serial line.
+    ///
+    /// # Errors
+    /// Where QEMU does not take it.
+    pub fn types(&self, text: &str) -> Result<()> {
+        let mut keyboard = self.stdin.as_ref().context("QEMU has no input")?;
+        keyboard.write_all(text.as_bytes()).context("QEMU takes no input")
     }
 
     /// Puts a question without arguments to QEMU.

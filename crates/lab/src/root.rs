@@ -106,6 +106,7 @@ find . -xdev -mindepth 1 -type d -empty -delete
 #[derive(Clone, Debug)]
 pub struct Root {
     folder: PathBuf,
+    packages: &'static [&'static str],
     user: User,
 }
 
@@ -122,10 +123,18 @@ impl Root {
     /// # Errors
     /// What is missing on the machine, or why Debian's packages cannot be had.
     pub fn get(lab: &Path, say: &(dyn Fn(&str) + Sync)) -> Result<Self> {
+        Self::with(lab, PACKAGES, say)
+    }
+
+    /// As [`Root::get`], with other packages: a root of its own.
+    ///
+    /// # Errors
+    /// As [`Root::get`].
+    pub fn with(lab: &Path, packages: &'static [&'static str], say: &(dyn Fn(&str) + Sync)) -> Result<Self> {
         let user = User::find()?;
         let lab = make_folder(lab)?;
-        let folder = lab.join(format!("root-{}", hash(RELEASE, PACKAGES)));
-        let root = Self { folder, user };
+        let folder = lab.join(format!("root-{}", hash(RELEASE, packages)));
+        let root = Self { folder, packages, user };
         if root.folder.is_dir() {
             return Ok(root);
         }
@@ -255,7 +264,7 @@ impl Root {
         }
         ensure_space(work.parent().unwrap_or(work), SPACE)?;
         let started = Instant::now();
-        say(&format!("making a Debian {RELEASE} root ({} packages and what they need)", PACKAGES.len()));
+        say(&format!("making a Debian {RELEASE} root ({} packages and what they need)", self.packages.len()));
         self.bootstrap(work, &mirror, keyring, lock, say)?;
         // dpkg was told not to wait for the disk.
         outside("sync", &["--file-system"], work)?;
@@ -278,7 +287,7 @@ impl Root {
         command.args(["--pdeathsig", "KILL", "--", "unshare"]).args(self.user.namespaces());
         command.args(["--pid", "--fork", "--kill-child", "--mount-proc", "--"]);
         command.args(["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory"]);
-        command.arg("--architectures=amd64").arg(format!("--include={}", PACKAGES.join(",")));
+        command.arg("--architectures=amd64").arg(format!("--include={}", self.packages.join(",")));
         // Packages of an earlier attempt may be there, and stay until everything is done.
         command.arg("--skip=check/empty,essential/unlink");
         for part in ["man", "doc", "locale", "info"] {
@@ -574,7 +583,7 @@ mod tests {
         std::os::unix::fs::symlink("/lib/real", place.join("usr/lib/link")).unwrap();
         std::os::unix::fs::symlink("../lib/link/file", place.join("usr/file")).unwrap();
         std::os::unix::fs::symlink("loop", place.join("loop")).unwrap();
-        let root = Root { folder: place.to_owned(), user: User::Root };
+        let root = Root { folder: place.to_owned(), packages: PACKAGES, user: User::Root };
         assert_eq!(root.file("/lib/link/file").unwrap(), place.join("usr/lib/real/file"));
         assert_eq!(root.file("/usr/file").unwrap(), place.join("usr/lib/real/file"));
         assert!(root.file("/nosuch").is_err());
