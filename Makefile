@@ -98,7 +98,7 @@ lab: setup-test
 boot-paths: setup-prove
 	cargo test --quiet --release -p lockdown-lab --test boot_paths -- --ignored --nocapture
 
-# The guard in front of what initramfs-tools and dracut make, with their shells asked for: a further Debian root and six machines.
+# The guard in front of what initramfs-tools and dracut make, with their shells asked for: a further Debian root and six machines, five minutes.
 initramfs-images: setup-prove
 	cargo test --quiet --release -p xen-lockdown --test initramfs_images -- --ignored --nocapture
 
