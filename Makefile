@@ -110,7 +110,7 @@ hammer: setup-prove
 guarded-dom0: setup-prove
 	cargo test --quiet --release -p lockdown-lab --test guarded_dom0 -- --ignored --nocapture
 
-# The guard in front of what initramfs-tools and dracut make, with their shells asked for: a further Debian root and six machines.
+# The guard in front of what initramfs-tools and dracut make, with their shells asked for: a further Debian root and six machines, five minutes.
 initramfs-images: setup-prove
 	cargo test --quiet --release -p xen-lockdown --test initramfs_images -- --ignored --nocapture
 
