@@ -170,6 +170,9 @@ const FAULTS: [&str; 20] = [
     "page allocation failure",
 ];
 
+/// Those among them that come from too little time. They are the driver's where the driver is in their trace.
+const STALLS: [&str; 4] = ["blocked for more than", "rcu: INFO", "detected stalls", "soft lockup"];
+
 /// The kernel's log from now on.
 pub(crate) struct KernelLog {
     file: File,
@@ -179,6 +182,10 @@ pub(crate) struct KernelLog {
     pub(crate) traces: Vec<String>,
     /// How many lines of a trace are still to come.
     tracing: usize,
+    /// A stall whose trace is being read.
+    stall: Option<String>,
+    /// Stalls in which the driver had no part: an emulated machine stands still when its host is busy.
+    pub(crate) stalls: u64,
     /// Whether records were overwritten before they were read.
     pub(crate) lost: bool,
 }
@@ -188,7 +195,7 @@ impl KernelLog {
     pub(crate) fn follow() -> Result<Self> {
         let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open("/dev/kmsg")?;
         file.seek(SeekFrom::End(0)).context("/dev/kmsg")?;
-        Ok(Self { file, faults: Vec::new(), traces: Vec::new(), tracing: 0, lost: false })
+        Ok(Self { file, faults: Vec::new(), traces: Vec::new(), tracing: 0, stall: None, stalls: 0, lost: false })
     }
 
     /// Reads what came since.
@@ -214,11 +221,14 @@ impl KernelLog {
     fn hear(&mut self, said: &str) {
         /// More faults than anybody reads, and more lines than a call trace has that matter.
         const MOST: usize = 12;
-        const TRACE: usize = 48;
-        if FAULTS.iter().any(|fault| said.contains(fault)) {
+        const TRACE: usize = 64;
+        if FAULTS.iter().any(|fault| said.contains(fault)) && self.faults.len() < MOST {
             // Without the processor and the process, which differ each time.
             let kind = said.split_once(" at ").map_or(said, |(_, place)| place);
-            if !self.faults.iter().any(|known| known.contains(kind)) && self.faults.len() < MOST {
+            if STALLS.iter().any(|stall| said.contains(stall)) {
+                self.stall = Some(said.to_owned());
+                self.tracing = TRACE;
+            } else if !self.faults.iter().any(|known| known.contains(kind)) {
                 self.faults.push(said.to_owned());
                 self.tracing = TRACE;
             }
@@ -226,6 +236,13 @@ impl KernelLog {
         if self.tracing > 0 {
             self.tracing -= 1;
             self.traces.push(said.to_owned());
+            // A function with a question mark was called some time ago.
+            if said.contains("[xen_privcmd]") && !said.contains("? ") {
+                self.faults.extend(self.stall.take());
+            }
+        }
+        if self.tracing == 0 {
+            self.stalls += u64::from(self.stall.take().is_some());
         }
     }
 }
@@ -258,5 +275,30 @@ mod tests {
         ] {
             assert_eq!(before.differs(&after).len(), 1, "{after}");
         }
+    }
+
+    #[test]
+    fn a_stall_is_the_drivers_where_the_driver_is_in_its_trace() {
+        let log = |lines: &[&str]| {
+            let mut log = KernelLog {
+                #[allow(clippy::unwrap_used, reason = "a test may panic")]
+                file: File::open("/dev/null").unwrap(),
+                faults: Vec::new(),
+                traces: Vec::new(),
+                tracing: 0,
+                stall: None,
+                stalls: 0,
+                lost: false,
+            };
+            lines.iter().chain(&["other"; 80]).for_each(|line| log.hear(line));
+            (log.faults.len(), log.stalls)
+        };
+        let stall = "rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:";
+        assert_eq!(log(&[stall, " exc_page_fault+0x7e/0x180", " ? privcmd_ioctl+0x1/0x2 [xen_privcmd]"]), (0, 1));
+        assert_eq!(log(&[stall, " privcmd_ioctl+0x1/0x2 [xen_privcmd]"]), (1, 0));
+        assert_eq!(
+            log(&["WARNING: CPU: 0 PID: 1 at mm/util.c:1 x", "WARNING: CPU: 0 PID: 2 at mm/util.c:1 x"]),
+            (1, 0)
+        );
     }
 }

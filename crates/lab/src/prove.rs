@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::boot::{Boot, End};
 use crate::console::{Event, Line, Verdict};
+use crate::hammer;
 use crate::image::Parts;
 use crate::inside::{self, Inside};
 use crate::lab::{Lab, Scenario, Xen, config};
@@ -35,6 +36,10 @@ const LOCKED: &str = include_str!("../expected/locked.toml");
 
 /// How long dom0 may say nothing beyond what its longest step may take.
 const SILENCE: Duration = Duration::from_secs(60);
+
+/// How many random calls the guard gets in every run, and what they are made from; `lockdown-lab hammer` makes more.
+const HAMMER_CALLS: u64 = 30_000;
+const HAMMER_SEED: u64 = 1;
 
 /// What is to be run.
 #[derive(Clone, Debug, Default)]
@@ -101,7 +106,10 @@ pub fn run(folder: &Path, options: &Options, watch: &dyn Watch) -> Result<Report
         inside.extend(extra);
     }
     let toolstack = toolstack::plan(&lab)?;
-    check_only(&options.only, &inside, &toolstack)?;
+    // The guard is also hammered on, last in the boot: it destroys what guests there are.
+    let mut guarded = toolstack.clone();
+    guarded.steps.push(hammer::step(HAMMER_CALLS, HAMMER_SEED));
+    check_only(&options.only, &inside, &guarded)?;
     if options.keep {
         watch.says(&format!("the machines' files are kept in {}", lab.keep().display()));
     }
@@ -109,7 +117,7 @@ pub fn run(folder: &Path, options: &Options, watch: &dyn Watch) -> Result<Report
     let wants = |id: &str| options.only.is_empty() || options.only.iter().any(|only| only == id);
     let inside: Vec<&Inside> = inside.iter().filter(|attack| wants(&attack.id)).collect();
     let outside: Vec<&Attack> = outside::ALL.iter().filter(|attack| wants(attack.id)).collect();
-    let toolstack = toolstack.steps.iter().any(|step| wants(&step.id)).then_some(&toolstack);
+    let asked = guarded.steps.iter().any(|step| wants(&step.id));
     let kinds: BTreeMap<&str, Xen> = chosen
         .iter()
         .map(|(name, _)| Ok((*name, hypervisor(&lab, name, &|text| watch.says(text))?)))
@@ -124,7 +132,7 @@ pub fn run(folder: &Path, options: &Options, watch: &dyn Watch) -> Result<Report
             dom0,
             outside: &outside,
             inside: &inside,
-            toolstack,
+            toolstack: asked.then_some(if xen.guard.is_some() { &guarded } else { &toolstack }),
             stage: OnceLock::new(),
             found: Mutex::default(),
         })

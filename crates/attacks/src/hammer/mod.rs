@@ -255,10 +255,11 @@ fn hammer(order: Order) -> Outcome {
     }
     wrong.extend(before.differs(&after));
     let evidence = format!(
-        "seed {}: {made} ioctls and {} other calls in {seconds} s, {killed} processes killed inside, {} for memory; {}; all: {}; before {before}; after {after}",
+        "seed {}: {made} ioctls and {} other calls in {seconds} s, {killed} processes killed inside, {} for memory; {} stalls without the driver; {}; all: {}; before {before}; after {after}",
         order.seed,
         answers.iter().skip(IOCTLS).flat_map(BTreeMap::values).sum::<u64>(),
         group.killed(),
+        log.stalls,
         debugging(),
         told(&sum(answers.iter().take(IOCTLS))),
     );

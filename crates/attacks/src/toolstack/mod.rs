@@ -143,7 +143,7 @@ pub(crate) const ALL: &[Step] = &[
         needs: &["xl-shutdown", "xl-destroy"],
         observed: "after ten more guests came and went nobody is listed but domain 0, and slabs, page tables, pins, \
                    dom0's memory and Xen's are where they were",
-        timeout_s: 150,
+        timeout_s: 300,
         run: cycles::ten,
     },
     Step {
