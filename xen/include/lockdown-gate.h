@@ -21,7 +21,7 @@ struct xen_domctl;
 #define LOCKDOWN_TARGET_OTHER      2  /* another domain, which is not privileged */
 #define LOCKDOWN_TARGET_PRIVILEGED 3  /* a privileged domain that is not the caller */
 #define LOCKDOWN_TARGET_SPECIAL    4  /* Xen's own: DOMID_IO, DOMID_XEN, DOMID_COW */
-#define LOCKDOWN_TARGET_BARE       5  /* another domain, which is not privileged and has no processors yet */
+#define LOCKDOWN_TARGET_BARE       5  /* another domain, which is not privileged and has no processors yet; for dm_op, no PIC */
 
 /* As many reasons as there are counters, and bits in a domain's record of what was logged for it. */
 #define LOCKDOWN_REASONS 64
@@ -29,6 +29,7 @@ struct xen_domctl;
 int lockdown_gate_locked(unsigned int hypercall, unsigned int operation, unsigned int selector,
                          const struct domain *target, const void *arg, size_t size);
 long lockdown_domctl_locked(const struct xen_domctl *op, const struct domain *target);
+int lockdown_dm_op_locked(unsigned int operation, const struct domain *target);
 int lockdown_hypfs_write_locked(const struct hypfs_entry *entry);
 int lockdown_hypfs_value_locked(const struct hypfs_entry *entry, const void *value, size_t size);
 bool lockdown_key_locked(unsigned char key);
@@ -54,6 +55,12 @@ static inline int lockdown_gate(unsigned int hypercall, unsigned int operation, 
 static inline long lockdown_gate_domctl(const struct xen_domctl *op, const struct domain *target)
 {
     return likely(!lockdown_level()) ? 0 : lockdown_domctl_locked(op, target);
+}
+
+/* The same for what a device model asks of a domain. */
+static inline int lockdown_gate_dm_op(unsigned int operation, const struct domain *target)
+{
+    return likely(!lockdown_level()) ? 0 : lockdown_dm_op_locked(operation, target);
 }
 
 /* Whether a node of hypfs may be written at all. */

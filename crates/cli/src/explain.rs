@@ -258,7 +258,7 @@ fn operation_text(out: &mut String, text: &OperationText) {
     if !text.bare_door.is_empty() {
         let _ = writeln!(
             out,
-            "  bare      refused by the {} where the target has no processors yet: {}",
+            "  bare      refused by the {} where the target lacks what it works on: {}",
             text.bare_door, text.bare_reason
         );
     }

@@ -61,7 +61,8 @@ impl Relation {
     pub const PRIVILEGED: Self = Self(3);
     /// A number that is reserved and stands for no domain of its own, other than `DOMID_SELF`.
     pub const SPECIAL: Self = Self(4);
-    /// Another domain, which is not privileged and has no processors yet. Only Xen can tell.
+    /// Another domain, which is not privileged and has no processors yet or, for `dm_op`, no interrupt controller. Only Xen
+    /// can tell.
     pub const BARE: Self = Self(5);
 }
 

@@ -75,7 +75,7 @@ pub struct Operation {
     pub special: bool,
     /// Who refuses it where the target is not the caller, and why.
     pub other_clause: Option<(DoorName, String)>,
-    /// Who refuses it where the target is another domain that has no processors yet, and why.
+    /// Who refuses it where the target is another domain that has no processors yet (for `dm_op`: no interrupt controller), and why.
     pub bare_clause: Option<(DoorName, String)>,
     /// The releases whose handler was read.
     pub audited: Vec<String>,

@@ -18,7 +18,9 @@ struct Hook {
 fn hooks(text: &str) -> Vec<Hook> {
     let calls = text.split("lockdown_gate").skip(1).filter_map(|rest| {
         // A way of its own for every operation of a hypercall.
-        if let Some((hypercall, _)) = rest.strip_prefix('_').and_then(|rest| rest.split_once("(op, d)")) {
+        if let Some((hypercall, _)) =
+            rest.strip_prefix('_').and_then(|rest| rest.split_once('(')).filter(|(_, rest)| rest.starts_with("op"))
+        {
             return Some(Hook { hypercall: hypercall.to_owned(), operation: None });
         }
         let rest = rest.trim_start_matches("_locked").strip_prefix("(__HYPERVISOR_")?;

@@ -103,6 +103,7 @@ attacks! {
     gdbsx_memory,
     domctl_self,
     grant_table_size,
+    interrupt_controller,
     iomem_permission_self,
     livepatch_upload,
     xen_kexec,

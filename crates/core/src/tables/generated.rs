@@ -61,7 +61,7 @@ pub static REASONS: &[ReasonInfo] = &[
         id: "bare-domain",
         level: Level::Integrity,
         rule: "B3",
-        text: "acts on a domain that has no processors yet, where Xen takes one for granted",
+        text: "acts on a domain that lacks what Xen takes for granted there: a processor, or an interrupt controller",
     },
     ReasonInfo {
         id: "unsigned-code",
@@ -278,7 +278,7 @@ impl Reason {
     pub const MEMORY_MAP: Self = Self::at(5);
     /// `out-of-bounds`: sizes a table of Xen that is then written past its end.
     pub const OUT_OF_BOUNDS: Self = Self::at(6);
-    /// `bare-domain`: acts on a domain that has no processors yet, where Xen takes one for granted.
+    /// `bare-domain`: acts on a domain that lacks what Xen takes for granted there: a processor, or an interrupt controller.
     pub const BARE_DOMAIN: Self = Self::at(7);
     /// `unsigned-code`: lets code run that no signature covers.
     pub const UNSIGNED_CODE: Self = Self::at(8);

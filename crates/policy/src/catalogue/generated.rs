@@ -5431,8 +5431,8 @@ pub static REASONS: &[ReasonText] = &[
         id: "bare-domain",
         level: "integrity",
         rule: "B3",
-        text: "acts on a domain that has no processors yet, where Xen takes one for granted",
-        explain: "Xen follows a pointer of processor 0 without asking whether there is one. Under a paravirtual dom0 without SMAP the caller chooses what it finds at address 0. Give the domain its processors first.",
+        text: "acts on a domain that lacks what Xen takes for granted there: a processor, or an interrupt controller",
+        explain: "Xen follows a pointer of processor 0 without asking whether there is one: under a paravirtual dom0 without SMAP the caller chooses what it finds at address 0. Or it raises a line of an emulated interrupt controller that the domain was made without, and writes in front of it. Give the domain its processors first, or make it with a controller.",
     },
     ReasonText {
         id: "unsigned-code",

@@ -101,10 +101,7 @@ fn entry(out: &mut String, operation: &Operation) {
         operation.other_clause.as_ref().map(|(door, reason)| format!("others: {}", answer(*door, Some(reason)))),
     );
     facts.extend(
-        operation
-            .bare_clause
-            .as_ref()
-            .map(|(door, reason)| format!("without processors: {}", answer(*door, Some(reason)))),
+        operation.bare_clause.as_ref().map(|(door, reason)| format!("bare: {}", answer(*door, Some(reason)))),
     );
     facts.push(match operation.used_by.as_slice() {
         [] => "used by nobody".to_owned(),
