@@ -106,8 +106,8 @@ enum Command {
         /// How dom0 runs
         #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Kind::Pv, Kind::Pvh])]
         dom0: Vec<Kind>,
-        /// Processors of the machine
-        #[arg(long, value_name = "NUMBER", default_value_t = 2)]
+        /// Processors of the machine; QEMU emulates a PVH dom0 with more than one too badly
+        #[arg(long, value_name = "NUMBER", default_value_t = 1)]
         processors: u32,
         /// Keep the machine's files
         #[arg(long)]

@@ -38,7 +38,7 @@ const LOCKED: &str = include_str!("../expected/locked.toml");
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// How many random calls the guard gets in every run, and what they are made from; `lockdown-lab hammer` makes more.
-const HAMMER_CALLS: u64 = 30_000;
+const HAMMER_CALLS: u64 = 10_000;
 const HAMMER_SEED: u64 = 1;
 
 /// What is to be run.

@@ -81,7 +81,7 @@ struct Thread {
     world: World,
     rooms: Vec<Room>,
     buffers: File,
-    /// Whether rooms may be moved. A PV kernel, with whatever driver, does not bring entries for frames of others along: it
+    /// Whether rooms may be moved. A PV kernel does not bring entries for frames of others along: it
     /// loses them, and warns of a hypercall that failed.
     moves: bool,
 }
@@ -589,14 +589,14 @@ impl Board {
                 let at = super::TARGET_WORDS + index * 8;
                 let word = |offset: usize| self.word(at + offset).load(Ordering::Relaxed);
                 Target {
-                    domain: u16::try_from(word(0)).unwrap_or(0x6fff),
+                    domain: u16::try_from(word(0)).unwrap_or(shape::MISSING[1]),
                     emulated: index == super::EMULATED,
                     frames: [word(1), word(2), word(3), word(4)],
                 }
             })
             .collect();
         // One that is none.
-        found.push(Target { domain: 0x6ffe, emulated: false, frames: [1; 4] });
+        found.push(Target { domain: shape::MISSING[0], emulated: false, frames: [1; 4] });
         found
     }
 }
