@@ -108,7 +108,7 @@ fn name_of(rules: Option<&Ioctl<'static>>) -> *const c_char {
 /// `name` becomes the operation's name, a static text that ends in a zero byte.
 ///
 /// # Safety
-/// As [`lockdown_rs_map`]; `operation` must be `size` bytes that nobody writes during the call, `name` a place for one
+/// As [`lockdown_rs_ioctl`]; `operation` must be `size` bytes that nobody writes during the call, `name` a place for one
 /// pointer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockdown_rs_dm_op(
@@ -148,7 +148,7 @@ pub unsafe extern "C" fn lockdown_rs_dm_op(
 /// decided on, and copies back what Xen may have written into them. `space` is for the copies.
 ///
 /// # Safety
-/// As [`lockdown_rs_map`]; `registers` likewise; `space` must be `size` bytes, and `outcome` one place, that nobody else
+/// As [`lockdown_rs_ioctl`]; `registers` likewise; `space` must be `size` bytes, and `outcome` one place, that nobody else
 /// uses during the call.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockdown_rs_call(
