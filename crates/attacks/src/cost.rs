@@ -9,10 +9,11 @@ use anyhow::{Result, anyhow};
 use zerocopy::IntoBytes as _;
 
 use crate::calls::{Guest, domctl_buffer, number, sysctl_buffer, version};
+use crate::layout::IoServer;
 use crate::outcome::Outcome;
 use crate::say;
 use crate::toolstack;
-use crate::xen::{Buffer, Privcmd, children_time, ticks};
+use crate::xen::{Buffer, DeviceModelCall, Privcmd, children_time, ticks};
 
 /// How many calls of a kind are made.
 const CALLS: usize = 500;
@@ -24,6 +25,8 @@ const PAUSEDOMAIN: u32 = 3;
 const MAX_MEM: u32 = 11;
 const GETDOMAININFOLIST: u32 = 6;
 const STATUS: u64 = 5;
+/// Of dm_op.
+const VCPUS: u32 = 20;
 /// No domain ever gets this number here.
 const MISSING: u16 = 0x6fff;
 
@@ -58,6 +61,12 @@ pub(crate) fn tell() -> Outcome {
         let ticks = shortest(|| drop(privcmd.hypercall(*number, *arguments)));
         let _ = writeln!(said, "{name} {ticks}");
     }
+    drop(guest);
+    let guest = Guest::hardware(&privcmd, Guest::HVM)?;
+    let vcpus = IoServer { operation: VCPUS, padding: 0, first: 0, second: 0, rest: [0; 4] };
+    let call = DeviceModelCall::new(guest.id, &vcpus, &[])?;
+    privcmd.issue(&call)?;
+    let _ = writeln!(said, "dm_op {}", shortest(|| drop(privcmd.issue(&call))));
     drop(guest);
     let list = least(toolstack::list_once)?;
     let _ = writeln!(said, "xl-list {list}");

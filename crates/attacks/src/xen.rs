@@ -186,6 +186,29 @@ impl Drop for Mapping {
     }
 }
 
+/// A device model's operation, ready to be made as often as one likes.
+pub(crate) struct DeviceModelCall<'a> {
+    domain: u16,
+    structure: Buffer,
+    buffers: Vec<DmOpBuffer>,
+    /// What the buffers beside the structure are.
+    more: std::marker::PhantomData<&'a Buffer>,
+}
+
+impl<'a> DeviceModelCall<'a> {
+    pub(crate) fn new<T: IntoBytes + Immutable>(
+        domain: u16,
+        operation: &T,
+        more: &'a [&'a Buffer],
+    ) -> io::Result<Self> {
+        let structure = Buffer::with(operation.as_bytes())?;
+        let first = DmOpBuffer { address: structure.address(), size: size_of::<T>() as u64 };
+        let rest = more.iter().map(|buffer| DmOpBuffer { address: buffer.address(), size: PAGE as u64 });
+        let buffers = std::iter::once(first).chain(rest).collect();
+        Ok(Self { domain, structure, buffers, more: std::marker::PhantomData })
+    }
+}
+
 /// An open privcmd device.
 pub(crate) struct Privcmd {
     device: lockdown_privcmd::Privcmd,
@@ -290,16 +313,18 @@ impl Privcmd {
     where
         T: IntoBytes + FromBytes + Immutable,
     {
-        let structure = Buffer::with(operation.as_bytes())?;
-        let first = DmOpBuffer { address: structure.address(), size: size_of::<T>() as u64 };
-        let rest = more.iter().map(|buffer| DmOpBuffer { address: buffer.address(), size: PAGE as u64 });
-        let buffers: Vec<DmOpBuffer> = std::iter::once(first).chain(rest).collect();
-        let number = u16::try_from(buffers.len()).map_err(io::Error::other)?;
-        let request = DmOp { domain, number, padding: 0, buffers: buffers.as_ptr() as u64 };
+        let call = DeviceModelCall::new(domain, operation, more)?;
+        self.issue(&call)?;
+        Ok(call.structure.get(0))
+    }
+
+    /// Makes it.
+    pub(crate) fn issue(&self, call: &DeviceModelCall<'_>) -> io::Result<()> {
+        let number = u16::try_from(call.buffers.len()).map_err(io::Error::other)?;
+        let request = DmOp { domain: call.domain, number, padding: 0, buffers: call.buffers.as_ptr() as u64 };
         // SAFETY: every buffer is a Buffer of at least that size, and they and their list live until after the call.
         let result = unsafe { libc::ioctl(self.file(), DM_OP, &raw const request) };
-        check(result.into())?;
-        Ok(structure.get(0))
+        check(result.into()).map(drop)
     }
 
     /// Holds this open file to one domain, for good.

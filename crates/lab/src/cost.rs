@@ -30,6 +30,7 @@ const KINDS: &[(&str, &str, f64)] = &[
     ("max_mem", "domctl.max_mem of a guest", 1.15),
     ("pausedomain", "domctl.pausedomain of nobody: Xen has next to nothing to do", 1.15),
     ("getdomaininfolist", "sysctl.getdomaininfolist: a structure with a pointer", 1.15),
+    ("dm_op", "dm_op.nr_vcpus of a guest, by its own request", 1.02),
     ("xl-list", "xl list: processor time of the command", 1.01),
     ("xl-create", "xl create and destroy of a PV guest: processor time of the commands", 1.01),
 ];
