@@ -7,6 +7,7 @@ mod explain;
 mod guard;
 mod hypercall;
 mod lint;
+mod module;
 mod prove;
 mod status;
 mod xen;
@@ -36,6 +37,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Prove(arguments) => prove::run(&arguments),
         Command::Xen(command) => xen::run(&command),
+        Command::Guard(command) => module::run(&command),
         Command::Hypercall(command) => hypercall::run(&command),
         Command::Status(arguments) => status::run(&arguments),
         Command::Completions { shell } => {

@@ -17,7 +17,7 @@ use lockdown_lab::lab::{self, Lab, Scenario, Xen};
 use lockdown_lab::machine::Dom0;
 use lockdown_lab::plan::{Plan, Step};
 use lockdown_lab::prove;
-use lockdown_lab::root::Root;
+use lockdown_lab::root::{Contents, Root};
 use lockdown_lab::toolstack;
 
 /// The lab by hand; `xen-lockdown prove` is what runs everything
@@ -35,9 +35,11 @@ struct Arguments {
 #[allow(clippy::large_enum_variant, reason = "there is one, for as long as the program runs")]
 enum Command {
     /// Make the Debian root if it is not there; print its folder
-    Root,
-    /// Build the guard for the root's kernel if it is not there; print its file
-    Guard,
+    Root {
+        /// What it is for
+        #[arg(long, value_enum, default_value_t)]
+        contents: Contents,
+    },
     /// Boot Debian's Xen and kernel under Secure Boot, carry out a plan, print what the machine says
     Boot {
         /// How dom0 runs
@@ -73,6 +75,9 @@ enum Command {
         /// Load the guard first, as the columns called locked do
         #[arg(long)]
         guard: bool,
+        /// The root that the programs and the kernel come from
+        #[arg(long, value_enum, default_value_t)]
+        root: Contents,
         /// Boot without Secure Boot
         #[arg(long)]
         insecure: bool,
@@ -151,14 +156,8 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
     let project = prove::project();
     let folder = arguments.folder.unwrap_or_else(prove::default_folder);
     match arguments.command {
-        Command::Root => {
-            println!("{}", Root::get(&folder, &say)?.folder().display());
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Guard => {
-            let root = Root::get(&folder, &say)?;
-            let built = lockdown_lab::guard::build(&root, &folder, &root.kernel_release()?, &say)?;
-            println!("{}", built.module.display());
+        Command::Root { contents } => {
+            println!("{}", Root::with(&folder, contents, &say)?.folder().display());
             Ok(ExitCode::SUCCESS)
         }
         Command::Boot {
@@ -173,6 +172,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             attacks,
             toolstack: tools,
             guard,
+            root,
             insecure,
             config,
             without,
@@ -180,7 +180,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             stop_at,
             keep,
         } => {
-            let mut lab = Lab::open(&folder, &project, &say)?;
+            let mut lab = Lab::open_root(Root::with(&folder, root, &say)?, &project, &say)?;
             if keep {
                 println!("{}", lab.keep().display());
             }
