@@ -1,6 +1,6 @@
 # `make prove` is the main job, `make test` runs everything that CI runs. Both install what they need.
 
-.PHONY: example test prove lab begin setup setup-test setup-prove generated style units sources drift layouts oracle panic-free fuzz bench bench-xen boot-paths example-check clean
+.PHONY: example test prove lab begin setup setup-test setup-prove generated style units sources drift layouts oracle panic-free fuzz bench bench-xen boot-paths guard-kernels example-check clean
 
 FUZZ_SECONDS ?= 30
 ORACLE_LINES ?= 1000000
@@ -97,6 +97,10 @@ lab: setup-test
 # Every way into Xen, booted, with each default that can be built in: five builds of Xen and forty machines.
 boot-paths: setup-prove
 	cargo test --quiet --release -p lockdown-lab --test boot_paths -- --ignored --nocapture
+
+# The guard on Debian's kernels, the newest in backports among them: by headers, by DKMS, in a tree, booted; half an hour the first time.
+guard-kernels: setup-prove
+	cargo run --quiet --release -p lockdown-lab -- guard-kernels
 
 clean:
 	rm -rf target fuzz/target

@@ -13,6 +13,7 @@ use lockdown_lab::boot::End;
 use lockdown_lab::count::{self, Build};
 use lockdown_lab::image::Parts;
 use lockdown_lab::inside::{self, Inside};
+use lockdown_lab::kernels::{self, WAYS, Way};
 use lockdown_lab::lab::{self, Lab, Scenario, Xen};
 use lockdown_lab::machine::Dom0;
 use lockdown_lab::plan::{Plan, Step};
@@ -39,6 +40,13 @@ enum Command {
         /// What it is for
         #[arg(long, value_enum, default_value_t)]
         contents: Contents,
+    },
+    /// Build the guard for Debian's kernels, the newest in backports among them, in every way that a distribution has, and
+    /// boot the newest; say what came of it
+    GuardKernels {
+        /// Only this; may be given more than once
+        #[arg(long, value_enum, value_name = "WAY")]
+        only: Vec<Way>,
     },
     /// Boot Debian's Xen and kernel under Secure Boot, carry out a plan, print what the machine says
     Boot {
@@ -158,6 +166,11 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
     match arguments.command {
         Command::Root { contents } => {
             println!("{}", Root::with(&folder, contents, &say)?.folder().display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::GuardKernels { only } => {
+            let ways = if only.is_empty() { WAYS } else { &only };
+            kernels::run(&folder, ways, &say, &|found| println!("{found}"))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Boot {
