@@ -98,8 +98,8 @@ static const struct vm_operations_struct room_operations = {
 
 int privcmd_mmap(struct file *file, struct vm_area_struct *vma)
 {
-	/* A private one would be copied on the first write. */
-	if (is_cow_mapping(vma->vm_flags))
+	/* A private one would be copied on the first write. The kernel's function for this has other names elsewhere. */
+	if ((vma->vm_flags & (VM_SHARED | VM_MAYWRITE)) == VM_MAYWRITE)
 		return -EINVAL;
 	vm_flags_set(vma, VM_IO | VM_PFNMAP | VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP);
 	vma->vm_ops = &room_operations;

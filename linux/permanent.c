@@ -13,6 +13,7 @@
 #include <linux/notifier.h>
 #include <linux/panic.h>
 
+#include "compat.h"
 #include "guard.h"
 
 /*
@@ -46,12 +47,13 @@ void guard_unwatch(void)
 
 /*
  * The last thing of init. Nobody else changes these lists now: whoever wants
- * the symbols of a module waits until its init is done.
+ * the symbols of a module waits until its init is done. What is built in is no
+ * module, and stays.
  */
 void guard_stay(void)
 {
-#ifdef CONFIG_MODULE_UNLOAD
-	static struct module_use use;
+#if defined(MODULE) && defined(CONFIG_MODULE_UNLOAD)
+	static struct guard_use use;
 
 	use.source = THIS_MODULE;
 	use.target = THIS_MODULE;

@@ -30,6 +30,9 @@ pub(crate) enum Command {
     /// Make unified images: one xen.efi with its configuration, dom0's kernel and its ramdisk
     #[command(subcommand)]
     Image(ImageCommand),
+    /// Make the guard in dom0's kernel: the source for kbuild and DKMS, or a module
+    #[command(subcommand)]
+    Guard(GuardCommand),
     /// Explain hypercalls that a process made or would make
     #[command(subcommand)]
     Hypercall(HypercallCommand),
@@ -317,6 +320,72 @@ pub(crate) struct ImageBuildArguments {
     /// What to print
     #[arg(long, value_name = "FORMAT", default_value = "human", value_parser = PossibleValuesParser::new(["human", "json"]))]
     pub(crate) format: String,
+}
+
+const GUARD_SOURCE_EXAMPLES: &str = "\
+Examples:
+  xen-lockdown guard source guard
+      make -C /lib/modules/RELEASE/build M=$PWD/guard modules
+  xen-lockdown guard source /usr/src/xen-lockdown-guard-0.1.0
+      dkms install xen-lockdown-guard/0.1.0
+  xen-lockdown guard source linux-6.12/drivers/xen/guard
+      with two lines of the kernel's own tree, which README.md in the folder names
+
+What is written needs no Rust and is the same for every kernel.
+
+Runs from the project's source. Needs mmdebstrap, and root or user namespaces.
+
+Exit status: 0 written, 2 not.";
+
+const GUARD_BUILD_EXAMPLES: &str = "\
+Examples:
+  xen-lockdown guard build --output xen-privcmd.ko
+      for the lab's kernel, not signed
+  xen-lockdown guard build --key module.key --cert module.pem --output xen-privcmd.ko
+      signed: under Secure Boot the kernel has to know the certificate
+  xen-lockdown guard build --kernel 6.12.117+deb13-amd64 --output xen-privcmd.ko
+      for one kernel of the lab's
+
+The kernels are those whose headers are in the lab's Debian roots: its own, and, once it was made, that with the kernel
+of Debian's backports (`lockdown-lab root --contents backports`). For other kernels there is `guard source`.
+
+Any warning of the compiler's, of objtool's or of modpost's is an error.
+
+Runs from the project's source. Needs mmdebstrap, and root or user namespaces.
+
+Exit status: 0 built, 2 not.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GuardCommand {
+    /// Write a folder with everything that kbuild and DKMS need
+    #[command(after_help = GUARD_SOURCE_EXAMPLES)]
+    Source {
+        /// The folder; it must not be there yet, or be empty
+        #[arg(value_name = "FOLDER")]
+        output: PathBuf,
+        /// Where the lab keeps its root [default: lab in cargo's target folder]
+        #[arg(long, value_name = "DIR")]
+        folder: Option<PathBuf>,
+    },
+    /// Build the module for a kernel of the lab's, and sign it if a key is given
+    #[command(after_help = GUARD_BUILD_EXAMPLES)]
+    Build {
+        /// The kernel's release, as `uname -r` says it [default: the lab's]
+        #[arg(long, value_name = "RELEASE")]
+        kernel: Option<String>,
+        /// The private key to sign with (PEM, without a passphrase)
+        #[arg(long, value_name = "FILE", requires = "cert")]
+        key: Option<PathBuf>,
+        /// Its certificate (PEM or DER)
+        #[arg(long, value_name = "FILE", requires = "key")]
+        cert: Option<PathBuf>,
+        /// The module's file; what is there is replaced
+        #[arg(long, value_name = "FILE")]
+        output: PathBuf,
+        /// Where the lab keeps its root [default: lab in cargo's target folder]
+        #[arg(long, value_name = "DIR")]
+        folder: Option<PathBuf>,
+    },
 }
 
 const STATUS_HELP: &str = "\

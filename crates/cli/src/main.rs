@@ -8,6 +8,7 @@ mod guard;
 mod hypercall;
 mod image;
 mod lint;
+mod module;
 mod prove;
 mod status;
 mod xen;
@@ -38,6 +39,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Prove(arguments) => prove::run(&arguments),
         Command::Xen(command) => xen::run(&command),
         Command::Image(command) => image::run(&command),
+        Command::Guard(command) => module::run(&command),
         Command::Hypercall(command) => hypercall::run(&command),
         Command::Status(arguments) => status::run(&arguments),
         Command::Completions { shell } => {

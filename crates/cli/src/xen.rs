@@ -39,7 +39,8 @@ pub(crate) fn run(command: &XenCommand) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn open(folder: Option<&Path>) -> Result<(Root, PathBuf)> {
+/// The lab's root and folder, made if they are not there.
+pub(crate) fn open(folder: Option<&Path>) -> Result<(Root, PathBuf)> {
     let folder = folder.map_or_else(prove::default_folder, Path::to_owned);
     let root = Root::get(&folder, &say)?;
     let lab = fs::canonicalize(&folder).with_context(|| folder.display().to_string())?;
@@ -96,7 +97,7 @@ fn read(file: &Path) -> Result<String> {
 }
 
 /// A line for whoever watches; a log gets none.
-fn say(message: &str) {
+pub(crate) fn say(message: &str) {
     if std::io::stderr().is_terminal() {
         anstream::eprintln!("{message}");
     }

@@ -13,6 +13,11 @@ fn status_has_an_answer_where_there_is_no_xen() {
 }
 
 #[test]
+fn the_guard_is_not_made_from_bad_input() {
+    trycmd::TestCases::new().case("tests/guard/*.toml");
+}
+
+#[test]
 fn recorded_hypercalls_are_explained() {
     trycmd::TestCases::new().case("tests/hypercall/*.toml");
 }

@@ -25,6 +25,8 @@ const LISTS_LAST: Duration = Duration::from_secs(24 * 60 * 60);
 pub enum Release {
     /// Debian 13, with Xen 4.20
     Trixie,
+    /// Debian 13's backports, with newer kernels
+    TrixieBackports,
     /// Debian 12, with Xen 4.17
     Bookworm,
 }
@@ -33,6 +35,7 @@ impl fmt::Display for Release {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Trixie => "trixie",
+            Self::TrixieBackports => "trixie-backports",
             Self::Bookworm => "bookworm",
         })
     }

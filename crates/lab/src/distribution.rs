@@ -5,11 +5,7 @@ use std::fs;
 use anyhow::{Context, Result};
 
 use crate::lab::Lab;
-use crate::root::{Root, SHARED};
-
-/// What makes them. dracut's own package would remove initramfs-tools; its core does not.
-const PACKAGES: &[&str] =
-    &["busybox", "cpio", "dracut-core", "initramfs-tools", "kmod", "mount", "systemd-sysv", "udev", "zstd"];
+use crate::root::{Contents, Root, SHARED};
 
 /// Shows the kernel's modules where they are looked for: `sh -c MAKE sh RELEASE PROGRAM ARGUMENTS...`.
 const MAKE: &str = r#"
@@ -47,7 +43,7 @@ impl Maker {
     /// Where the root cannot be made, or the program fails.
     pub fn make(self, lab: &Lab, say: &(dyn Fn(&str) + Sync)) -> Result<Vec<u8>> {
         let folder = lab.root.folder().parent().context("the root has no parent folder")?;
-        let root = Root::with(folder, PACKAGES, say)?;
+        let root = Root::with(folder, Contents::Initramfs, say)?;
         let work = tempfile::tempdir_in(folder)?;
         let release = lab.release.as_str();
         let modules = format!("/usr/lib/modules/{release}");

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::hypervisor::object::{LINUX, copy_folder, object_for};
+use crate::hypervisor::object::{LINUX, object_for};
 use crate::hypervisor::{Key, Say, folder};
 use crate::keys;
 use crate::prove;
 use crate::root::{Root, SHARED};
 
 /// Changes with how the module is built.
-const RECIPE: &str = "1";
+const RECIPE: &str = "2";
 
 /// The shim's source, below the project's folder.
 const SHIM: &str = "linux";
@@ -25,51 +25,85 @@ pub const MODULE: &str = "xen-privcmd.ko";
 
 /// What kbuild's W=1 asks of the compiler. W=1 itself also reads comments for the documentation, by a program that wants
 /// more of Perl than the root has.
-const WARNINGS: &str = "-Wextra -Wunused -Wno-unused-parameter -Wno-sign-compare -Wmissing-format-attribute";
+pub(crate) const WARNINGS: &str =
+    "-Wextra -Wunused -Wno-unused-parameter -Wno-sign-compare -Wmissing-format-attribute";
 
-/// What was built.
-#[derive(Clone, Debug)]
-pub struct Built {
-    /// The module, not signed.
-    pub module: PathBuf,
-    /// Everything that kbuild needs, for whoever builds it elsewhere: the shim and the object.
-    pub source: PathBuf,
-}
-
-/// The guard for kernel `release` of the root, built below `lab` or found there.
+/// The module of the guard, not signed, for kernel `release` of the root; built below `lab` or found there.
 ///
 /// # Errors
 /// What cannot be built, any warning of the compiler's, or what the object gate refuses.
-pub fn build(root: &Root, lab: &Path, release: &str, say: Say<'_>) -> Result<Built> {
-    let project = prove::project();
+pub fn build(root: &Root, lab: &Path, release: &str, say: Say<'_>) -> Result<PathBuf> {
+    build_from(&source(root, lab, say)?, root, lab, release, say)
+}
+
+/// The same from the files of [`source`], for a root without Rust.
+pub(crate) fn build_from(
+    files: &[(String, Vec<u8>)],
+    root: &Root,
+    lab: &Path,
+    release: &str,
+    say: Say<'_>,
+) -> Result<PathBuf> {
     let folder = folder(lab)?;
-    let object = object_for(&LINUX, root, lab, &project, say)?;
     let mut key = Key::default();
     for part in [RECIPE, release] {
         key.add("", part.as_bytes());
     }
     key.add("root", root.folder().file_name().unwrap_or_default().as_encoded_bytes());
-    key.add("object", &object.bytes);
-    let files = shim(&project)?;
-    for (name, bytes) in &files {
+    for (name, bytes) in files {
         key.add(name, bytes);
     }
     let place = folder.join(format!("guard-{}", key.finish()));
     if !place.is_dir() {
         let work = tempfile::Builder::new().prefix(".guard-").tempdir_in(&folder)?;
-        let source = work.path().join("source");
-        fs::create_dir(&source)?;
-        for (name, bytes) in &files {
-            fs::write(source.join(name), bytes)?;
-        }
-        fs::write(source.join("object.bin"), &object.bytes)?;
-        copy_folder(&source, &work.path().join("build"))?;
-        make(root, &work.path().join("build"), release, say)?;
-        fs::rename(work.path().join("build").join(MODULE), work.path().join(MODULE))?;
-        fs::remove_dir_all(work.path().join("build"))?;
+        let build = work.path().join("build");
+        fs::create_dir(&build)?;
+        write(files, &build)?;
+        make(root, &build, release, say)?;
+        fs::rename(build.join(MODULE), work.path().join(MODULE))?;
+        fs::remove_dir_all(build)?;
         fs::rename(work.keep(), &place)?;
     }
-    Ok(Built { module: place.join(MODULE), source: place.join("source") })
+    Ok(place.join(MODULE))
+}
+
+/// Everything that kbuild and DKMS need, by name, for whoever builds the guard elsewhere. The object is compiled below
+/// `lab` or found there.
+///
+/// # Errors
+/// Where the object cannot be compiled, or what the gate refuses.
+pub fn source(root: &Root, lab: &Path, say: Say<'_>) -> Result<Vec<(String, Vec<u8>)>> {
+    let project = prove::project();
+    let object = object_for(&LINUX, root, lab, &project, say)?;
+    let mut files = Vec::new();
+    let folder = project.join(SHIM);
+    for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // The folder's own README is for whoever changes the guard.
+        let name = match name.as_str() {
+            "Kbuild" | "Kconfig" | "dkms.conf" => name,
+            "BUILDING.md" => "README.md".to_owned(),
+            _ if name.ends_with(".c") || name.ends_with(".h") => name,
+            _ => continue,
+        };
+        files.push((name, fs::read(entry.path())?));
+    }
+    files.push(("object.bin".to_owned(), object.bytes));
+    files.sort();
+    Ok(files)
+}
+
+/// Writes the files of [`source`] into `folder`.
+///
+/// # Errors
+/// Where one cannot be written.
+pub fn write(files: &[(String, Vec<u8>)], folder: &Path) -> Result<()> {
+    for (name, bytes) in files {
+        let place = folder.join(name);
+        fs::write(&place, bytes).with_context(|| format!("{} cannot be written", place.display()))?;
+    }
+    Ok(())
 }
 
 /// `module` with a signature that the kernel takes where firmware trusts `key`.
@@ -77,29 +111,22 @@ pub fn build(root: &Root, lab: &Path, release: &str, say: Say<'_>) -> Result<Bui
 /// # Errors
 /// Where it cannot be signed.
 pub fn sign(root: &Root, lab: &Path, module: &[u8], key: &keys::Key) -> Result<Vec<u8>> {
+    sign_with(root, lab, module, &key.private, &key.certificate)
+}
+
+/// The same with a private key (PEM) and its certificate (PEM or DER).
+///
+/// # Errors
+/// As [`sign`].
+pub fn sign_with(root: &Root, lab: &Path, module: &[u8], private: &[u8], certificate: &[u8]) -> Result<Vec<u8>> {
     let work = tempfile::Builder::new().prefix(".sign-").tempdir_in(folder(lab)?)?;
-    for (name, bytes) in [("module", module), ("key", &key.private), ("certificate", &key.certificate)] {
+    for (name, bytes) in [("module", module), ("key", private), ("certificate", certificate)] {
         fs::write(work.path().join(name), bytes)?;
     }
     let program = sign_file(root)?;
     let [key, certificate, file] = ["key", "certificate", "module"].map(|name| format!("{SHARED}/{name}"));
     root.run(&program, &["sha256", &key, &certificate, &file], Some(work.path()))?;
     Ok(fs::read(work.path().join("module"))?)
-}
-
-/// The files that kbuild reads, by name; the object's crate is not among them.
-fn shim(project: &Path) -> Result<Vec<(String, Vec<u8>)>> {
-    let mut files = Vec::new();
-    let folder = project.join(SHIM);
-    for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if name == "Kbuild" || name == "Kconfig" || name.ends_with(".c") || name.ends_with(".h") {
-            files.push((name, fs::read(entry.path())?));
-        }
-    }
-    files.sort();
-    Ok(files)
 }
 
 fn make(root: &Root, build: &Path, release: &str, say: Say<'_>) -> Result<()> {
@@ -109,7 +136,7 @@ fn make(root: &Root, build: &Path, release: &str, say: Say<'_>) -> Result<()> {
     command.args(["-C", &headers, &format!("M={SHARED}"), &format!("KCFLAGS={WARNINGS}"), "modules"]);
     let output = command.output().context("unshare cannot be started: install util-linux")?;
     let said = String::from_utf8_lossy(&output.stderr);
-    if !output.status.success() || said.contains("warning") || said.contains("WARNING") {
+    if !output.status.success() || warns(&said) {
         bail!("the guard cannot be built ({}):\n{}", output.status, said.trim());
     }
     ensure!(build.join(MODULE).is_file(), "kbuild made no {MODULE}");
@@ -122,6 +149,11 @@ fn make(root: &Root, build: &Path, release: &str, say: Say<'_>) -> Result<()> {
         "{SHARED_SYMBOL} has version {made:?}, and the kernel's xenfs wants {kernel:?}: linux/main.c includes other headers"
     );
     Ok(())
+}
+
+/// Whether the compiler, objtool or modpost warned of something.
+pub(crate) fn warns(said: &str) -> bool {
+    said.to_ascii_lowercase().contains("warning")
 }
 
 /// The version of a symbol in a `Module.symvers`.

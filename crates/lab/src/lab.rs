@@ -166,7 +166,14 @@ impl Lab {
     /// # Errors
     /// What is missing.
     pub fn open(folder: &Path, project: &Path, say: &(dyn Fn(&str) + Sync)) -> Result<Self> {
-        let root = Root::get(folder, say)?;
+        Self::open_root(Root::get(folder, say)?, project, say)
+    }
+
+    /// As [`Lab::open`], with Debian's programs and kernel from `root`.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn open_root(root: Root, project: &Path, say: &(dyn Fn(&str) + Sync)) -> Result<Self> {
         let folder = root.folder().parent().context("the root has no parent folder")?.to_owned();
         Self::with_root(root, &folder, project, say).map_err(|error| name_disk(error, &folder))
     }
@@ -200,7 +207,7 @@ impl Lab {
     pub fn guard(&self, say: &(dyn Fn(&str) + Sync)) -> Result<Vec<u8>> {
         let folder = self.root.folder().parent().context("the root has no parent folder")?;
         let built = guard::build(&self.root, folder, &self.release, say)?;
-        let module = fs::read(&built.module).with_context(|| built.module.display().to_string())?;
+        let module = fs::read(&built).with_context(|| built.display().to_string())?;
         guard::sign(&self.root, folder, &module, &self.keys.trusted)
     }
 

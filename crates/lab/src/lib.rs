@@ -16,6 +16,7 @@ pub mod hypervisor;
 pub mod image;
 pub mod initramfs;
 pub mod inside;
+pub mod kernels;
 pub mod keys;
 pub mod lab;
 pub mod loader;

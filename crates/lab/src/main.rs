@@ -16,11 +16,12 @@ use lockdown_lab::count::{self, Build};
 use lockdown_lab::hammer;
 use lockdown_lab::image::Parts;
 use lockdown_lab::inside::{self, Inside};
+use lockdown_lab::kernels::{self, WAYS, Way};
 use lockdown_lab::lab::{self, Lab, Scenario, Xen};
 use lockdown_lab::machine::Dom0;
 use lockdown_lab::plan::{Plan, Step};
 use lockdown_lab::prove;
-use lockdown_lab::root::Root;
+use lockdown_lab::root::{Contents, Root};
 use lockdown_lab::toolstack;
 
 /// The lab by hand; `xen-lockdown prove` is what runs everything
@@ -38,9 +39,18 @@ struct Arguments {
 #[allow(clippy::large_enum_variant, reason = "there is one, for as long as the program runs")]
 enum Command {
     /// Make the Debian root if it is not there; print its folder
-    Root,
-    /// Build the guard for the root's kernel if it is not there; print its file
-    Guard,
+    Root {
+        /// What it is for
+        #[arg(long, value_enum, default_value_t)]
+        contents: Contents,
+    },
+    /// Build the guard for Debian's kernels, the newest in backports among them, in every way that a distribution has, and
+    /// boot the newest; say what came of it
+    GuardKernels {
+        /// Only this; may be given more than once
+        #[arg(long, value_enum, value_name = "WAY")]
+        only: Vec<Way>,
+    },
     /// Boot Debian's Xen and kernel under Secure Boot, carry out a plan, print what the machine says
     Boot {
         /// How dom0 runs
@@ -76,6 +86,9 @@ enum Command {
         /// Load the guard first, as the columns called locked do
         #[arg(long)]
         guard: bool,
+        /// The root that the programs and the kernel come from
+        #[arg(long, value_enum, default_value_t)]
+        root: Contents,
         /// Boot without Secure Boot
         #[arg(long)]
         insecure: bool,
@@ -184,14 +197,13 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
     let project = prove::project();
     let folder = arguments.folder.unwrap_or_else(prove::default_folder);
     match arguments.command {
-        Command::Root => {
-            println!("{}", Root::get(&folder, &say)?.folder().display());
+        Command::Root { contents } => {
+            println!("{}", Root::with(&folder, contents, &say)?.folder().display());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Guard => {
-            let root = Root::get(&folder, &say)?;
-            let built = lockdown_lab::guard::build(&root, &folder, &root.kernel_release()?, &say)?;
-            println!("{}", built.module.display());
+        Command::GuardKernels { only } => {
+            let ways = if only.is_empty() { WAYS } else { &only };
+            kernels::run(&folder, ways, &say, &|found| println!("{found}"))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Boot {
@@ -206,6 +218,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             attacks,
             toolstack: tools,
             guard,
+            root,
             insecure,
             config,
             without,
@@ -213,7 +226,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             stop_at,
             keep,
         } => {
-            let mut lab = Lab::open(&folder, &project, &say)?;
+            let mut lab = Lab::open_root(Root::with(&folder, root, &say)?, &project, &say)?;
             if keep {
                 println!("{}", lab.keep().display());
             }

@@ -1,5 +1,7 @@
 //! The Trixie root: everything foreign that the lab needs, in one folder.
 //!
+//! There are further ones, for what another kernel of Debian's is needed for ([`Contents`]).
+//!
 //! Made once by mmdebstrap, from the mirror and the keys of the machine's own apt, and kept by a hash of what it was
 //! made from. It is made under another name and renamed, so that what has the right name is whole. Of an attempt that
 //! was interrupted only the packages stay, for the next one.
@@ -63,6 +65,76 @@ pub const PACKAGES: &[&str] = &[
     "xz-utils",
 ];
 
+/// What a root is made for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Contents {
+    /// The lab, with the release's own kernel
+    #[default]
+    Lab,
+    /// The same with the newest kernel that Debian offers for the release, from its backports, and with what `modules` has
+    Backports,
+    /// What builds modules and kernels, with DKMS, for the release's own kernel; nothing boots from it
+    Modules,
+    /// What makes initramfs archives: initramfs-tools and dracut; nothing boots from it
+    Initramfs,
+}
+
+/// dracut's own package would remove initramfs-tools; its core does not.
+const FOR_INITRAMFS: &[&str] =
+    &["busybox", "cpio", "dracut-core", "initramfs-tools", "kmod", "mount", "systemd-sysv", "udev", "zstd"];
+
+/// The packages that decide which kernel a root has.
+const KERNEL: &[&str] = &["linux-headers-amd64", "linux-image-amd64"];
+
+/// What DKMS and a kernel's own tree need beside the headers.
+const FOR_TREES: &[&str] = &["dkms", "libssl-dev"];
+
+/// What builds modules and kernels.
+const FOR_MODULES: &[&str] = &[
+    "bc",
+    "binutils",
+    "bison",
+    "flex",
+    "gcc",
+    "kmod",
+    "libc6-dev",
+    "libelf-dev",
+    "make",
+    "openssl",
+    "python3-minimal",
+    "xz-utils",
+];
+
+/// Where a newer kernel for [`RELEASE`] is. Nothing comes from there unless it is asked for.
+const BACKPORTS: &str = "trixie-backports";
+
+impl Contents {
+    /// The suites of the archive.
+    const fn suites(self) -> &'static [&'static str] {
+        match self {
+            Self::Lab | Self::Modules | Self::Initramfs => &[RELEASE],
+            Self::Backports => &[RELEASE, BACKPORTS],
+        }
+    }
+
+    /// The packages, as apt is told.
+    fn packages(self) -> Vec<String> {
+        let words = |lists: &[&[&str]]| lists.concat().into_iter().map(str::to_owned).collect::<Vec<_>>();
+        match self {
+            Self::Lab => words(&[PACKAGES]),
+            Self::Modules => words(&[KERNEL, FOR_MODULES, FOR_TREES]),
+            Self::Initramfs => words(&[FOR_INITRAMFS]),
+            Self::Backports => {
+                let mut packages = words(&[PACKAGES, FOR_TREES]);
+                for package in packages.iter_mut().filter(|package| KERNEL.contains(&package.as_str())) {
+                    *package = format!("{package}/{BACKPORTS}");
+                }
+                packages
+            }
+        }
+    }
+}
+
 /// Changes with how the root is made, so that one made otherwise is not taken for it.
 const RECIPE: &str = "2";
 
@@ -93,6 +165,19 @@ if [ -n "$shared" ]; then mount --bind "$shared" "$root/mnt"; fi
 exec chroot "$root" /usr/bin/setpriv --pdeathsig KILL -- "$@"
 "#;
 
+/// Comes before [`INSIDE`] where the program may change the root: what it changes is in memory and ends with it. The
+/// two folders are empty in a root. Relative paths, because a colon would end one in the list of layers.
+const IN_MEMORY: &str = r#"
+set -e
+cd "$1"
+mount -t tmpfs none srv
+mkdir srv/upper srv/work
+mount -t overlay -o lowerdir=.,upperdir=srv/upper,workdir=srv/work none media
+shared=$2 over=$1/media
+shift 2
+set -- "$over" "$shared" "$@"
+"#;
+
 /// Removes all but the packages that apt finished downloading: `sh -c PRUNE sh FOLDER`.
 const PRUNE: &str = r#"
 set -e
@@ -106,7 +191,7 @@ find . -xdev -mindepth 1 -type d -empty -delete
 #[derive(Clone, Debug)]
 pub struct Root {
     folder: PathBuf,
-    packages: &'static [&'static str],
+    contents: Contents,
     user: User,
 }
 
@@ -118,23 +203,22 @@ enum User {
 }
 
 impl Root {
-    /// The root below `lab`, made if it is not there. `say` is told what happens.
+    /// The lab's root below `lab`, made if it is not there. `say` is told what happens.
     ///
     /// # Errors
     /// What is missing on the machine, or why Debian's packages cannot be had.
     pub fn get(lab: &Path, say: &(dyn Fn(&str) + Sync)) -> Result<Self> {
-        Self::with(lab, PACKAGES, say)
+        Self::with(lab, Contents::Lab, say)
     }
 
-    /// As [`Root::get`], with other packages: a root of its own.
+    /// A root with `contents`, likewise.
     ///
     /// # Errors
     /// As [`Root::get`].
-    pub fn with(lab: &Path, packages: &'static [&'static str], say: &(dyn Fn(&str) + Sync)) -> Result<Self> {
+    pub fn with(lab: &Path, contents: Contents, say: &(dyn Fn(&str) + Sync)) -> Result<Self> {
         let user = User::find()?;
         let lab = make_folder(lab)?;
-        let folder = lab.join(format!("root-{}", hash(RELEASE, packages)));
-        let root = Self { folder, packages, user };
+        let root = Self { folder: place(&lab, contents), contents, user };
         if root.folder.is_dir() {
             return Ok(root);
         }
@@ -149,12 +233,31 @@ impl Root {
         Ok(root)
     }
 
+    /// A root with `contents`, if it was made before.
+    ///
+    /// # Errors
+    /// What is missing on the machine.
+    pub fn made(lab: &Path, contents: Contents) -> Result<Option<Self>> {
+        let folder = place(lab, contents);
+        Ok(if folder.is_dir() { Some(Self { folder, contents, user: User::find()? }) } else { None })
+    }
+
     /// A command that runs `program` inside. `shared` appears there as [`SHARED`]. The program dies with the thread
     /// that started it.
     #[must_use]
     pub fn command(&self, program: &str, shared: Option<&Path>) -> Command {
+        self.command_with(INSIDE, program, shared)
+    }
+
+    /// As [`Root::command`], for what changes the root: its changes end with it.
+    #[must_use]
+    pub fn passing_command(&self, program: &str, shared: Option<&Path>) -> Command {
+        self.command_with(&format!("{IN_MEMORY}{INSIDE}"), program, shared)
+    }
+
+    fn command_with(&self, script: &str, program: &str, shared: Option<&Path>) -> Command {
         let mut command = self.user.unshare();
-        command.args(["--", "/bin/sh", "-c", INSIDE, "sh"]);
+        command.args(["--", "/bin/sh", "-c", script, "sh"]);
         command.arg(&self.folder).arg(shared.map_or_else(|| OsStr::new(""), Path::as_os_str)).arg(program);
         command.env_clear().env("PATH", PATH).env("LC_ALL", "C").env("HOME", "/root");
         command
@@ -231,6 +334,21 @@ impl Root {
         &self.folder
     }
 
+    /// The releases of the kernels that modules can be built for, the oldest first.
+    ///
+    /// # Errors
+    /// Where the folder with their headers cannot be read.
+    pub fn headers(&self) -> Result<Vec<String>> {
+        let mut releases = BTreeSet::new();
+        for entry in fs::read_dir(self.file("/usr/src")?)? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            let release = name.strip_prefix("linux-headers-").map(str::to_owned);
+            // What a flavour shares with others has no configuration.
+            releases.extend(release.filter(|_| self.file(&format!("/usr/src/{name}/.config")).is_ok()));
+        }
+        Ok(releases.into_iter().collect())
+    }
+
     /// The release of the newest kernel inside, as `uname -r` says it.
     ///
     /// # Errors
@@ -264,8 +382,14 @@ impl Root {
         }
         ensure_space(work.parent().unwrap_or(work), SPACE)?;
         let started = Instant::now();
-        say(&format!("making a Debian {RELEASE} root ({} packages and what they need)", self.packages.len()));
-        self.bootstrap(work, &mirror, keyring, lock, say)?;
+        let packages = self.contents.packages();
+        let suites = self.contents.suites();
+        say(&format!(
+            "making a Debian {} root ({} packages and what they need)",
+            suites.join(" and "),
+            packages.len()
+        ));
+        self.bootstrap(work, &packages, &mirror, keyring, lock, say)?;
         // dpkg was told not to wait for the disk.
         outside("sync", &["--file-system"], work)?;
         fs::rename(work, &self.folder)?;
@@ -276,6 +400,7 @@ impl Root {
     fn bootstrap(
         &self,
         work: &Path,
+        packages: &[String],
         mirror: &str,
         keyring: &Path,
         lock: &File,
@@ -287,7 +412,7 @@ impl Root {
         command.args(["--pdeathsig", "KILL", "--", "unshare"]).args(self.user.namespaces());
         command.args(["--pid", "--fork", "--kill-child", "--mount-proc", "--"]);
         command.args(["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory"]);
-        command.arg("--architectures=amd64").arg(format!("--include={}", self.packages.join(",")));
+        command.arg("--architectures=amd64").arg(format!("--include={}", packages.join(",")));
         // Packages of an earlier attempt may be there, and stay until everything is done.
         command.arg("--skip=check/empty,essential/unlink");
         for part in ["man", "doc", "locale", "info"] {
@@ -295,7 +420,10 @@ impl Root {
         }
         command.arg("--dpkgopt=force-unsafe-io");
         command.args(["--aptopt=Acquire::Retries \"2\"", "--aptopt=Acquire::Languages \"none\""]);
-        command.arg(RELEASE).arg(work).arg(format!("deb [signed-by={keyring}] {mirror} {RELEASE} main"));
+        command.arg(RELEASE).arg(work);
+        for suite in self.contents.suites() {
+            command.arg(format!("deb [signed-by={keyring}] {mirror} {suite} main"));
+        }
         // The lab writes its own initramfs; Debian's would only cost time.
         command.env("INITRD", "No").env("LC_ALL", "C").env("PATH", PATH);
         // Whatever mmdebstrap leaves running holds the lock for as long as it runs.
@@ -520,9 +648,14 @@ fn not_started(program: &str, package: &str, error: &io::Error) -> anyhow::Error
     }
 }
 
+/// Where a root lies below `lab`.
+fn place(lab: &Path, contents: Contents) -> PathBuf {
+    lab.join(format!("root-{}", hash(RELEASE, &contents.packages())))
+}
+
 /// What the root is known by: the same list in another order is the same root.
-fn hash(release: &str, packages: &[&str]) -> String {
-    let packages: BTreeSet<&str> = packages.iter().copied().collect();
+fn hash(release: &str, packages: &[impl AsRef<str>]) -> String {
+    let packages: BTreeSet<&str> = packages.iter().map(AsRef::as_ref).collect();
     let mut hasher = Sha256::new();
     hasher.update(RECIPE);
     hasher.update("\n");
@@ -583,7 +716,7 @@ mod tests {
         std::os::unix::fs::symlink("/lib/real", place.join("usr/lib/link")).unwrap();
         std::os::unix::fs::symlink("../lib/link/file", place.join("usr/file")).unwrap();
         std::os::unix::fs::symlink("loop", place.join("loop")).unwrap();
-        let root = Root { folder: place.to_owned(), packages: PACKAGES, user: User::Root };
+        let root = Root { folder: place.to_owned(), contents: Contents::Lab, user: User::Root };
         assert_eq!(root.file("/lib/link/file").unwrap(), place.join("usr/lib/real/file"));
         assert_eq!(root.file("/usr/file").unwrap(), place.join("usr/lib/real/file"));
         assert!(root.file("/nosuch").is_err());
@@ -598,6 +731,15 @@ mod tests {
         assert_eq!(mounted_below(table, Path::new("/a b/tree")).as_deref(), Some("/a b/tree/proc"));
         assert_eq!(mounted_below(table, Path::new("/a b/ro")), None);
         assert!(mounted_below(table, Path::new("/")).is_some());
+    }
+
+    #[test]
+    fn of_the_backports_only_the_kernel_is_taken() {
+        let packages = Contents::Backports.packages();
+        let from_there: Vec<&String> = packages.iter().filter(|package| package.contains('/')).collect();
+        assert_eq!(from_there.len(), KERNEL.len(), "{from_there:?}");
+        assert!(Contents::Lab.packages().iter().all(|package| !package.contains('/')));
+        assert!(packages.len() > Contents::Modules.packages().len());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! Rust decides, C carries: every function takes what the shim copied and gives back what is to be done. Nothing here
 //! keeps state, so nothing needs a lock.
 //!
-//! `xen-lockdown guard build` compiles this crate straight with rustc for a machine without an operating system and
+//! `xen-lockdown guard source` compiles this crate straight with rustc for a machine without an operating system and
 //! holds the object against a list; cargo compiles it for its tests only.
 
 #![cfg_attr(target_os = "none", no_std)]
