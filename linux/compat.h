@@ -12,6 +12,9 @@
 #include <linux/stddef.h>
 #include <linux/version.h>
 
+/* What is built in needs none of this, and a kernel without modules has none of it. */
+#if defined(MODULE) && defined(CONFIG_MODULE_UNLOAD)
+
 /*
  * That a module uses another, as the kernel keeps it: struct module_use. It is
  * declared for everybody in 6.12 and for kernel/module alone in 7.3, so the
@@ -39,5 +42,7 @@ static_assert(offsetof(struct guard_use, target) == offsetof(struct module_use, 
 /* Headers alone do not tell. Somebody has to have looked at the kernel's source. */
 #error "unknown kernel: if its struct module_use (kernel/module/internal.h) is struct guard_use, raise this number"
 #endif
+
+#endif /* MODULE && CONFIG_MODULE_UNLOAD */
 
 #endif /* XEN_PRIVCMD_COMPAT_H */

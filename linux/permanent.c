@@ -16,6 +16,7 @@
 #include "compat.h"
 #include "guard.h"
 
+#ifdef CONFIG_MODULES
 /*
  * A forced unload of any module leaves pointers into freed memory behind, which
  * root could fill with code of its choice. It is too late to refuse it here.
@@ -44,6 +45,16 @@ void guard_unwatch(void)
 {
 	unregister_module_notifier(&notice);
 }
+#else
+int guard_watch(void)
+{
+	return 0;
+}
+
+void guard_unwatch(void)
+{
+}
+#endif
 
 /*
  * The last thing of init. Nobody else changes these lists now: whoever wants

@@ -149,10 +149,13 @@ fn in_tree(
         "made drivers/xen/guard/xen-privcmd.ko",
         "built-in XEN_PRIVCMD_GUARD=y XEN_PRIVCMD=y XENFS=y",
         "made drivers/xen/guard/built-in.a with ",
+        "alone MODULES= IBT=",
+        "made drivers/xen/guard/built-in.a without modules",
     ] {
         ensure!(said.lines().any(|line| line.starts_with(want)), "the tree's part does not say {want:?}:\n{said}");
     }
-    Ok("in its tree with Debian's configuration: xen-privcmd.ko, built-in.a, drivers/xen with XENFS; no warning"
+    Ok("in its tree with Debian's configuration: xen-privcmd.ko, built-in.a, drivers/xen with XENFS, built-in.a \
+        without modules; no warning"
         .to_owned())
 }
 

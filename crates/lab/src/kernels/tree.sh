@@ -36,3 +36,14 @@ if ar t drivers/xen/built-in.a | grep -q 'privcmd-buf\.o$'; then
     echo "the kernel's own driver is there, too" >&2
     exit 1
 fi
+
+# A kernel that loads no modules, and where objtool looks at single files: it has to see the object, too.
+configure --enable XENFS --enable XEN_PRIVCMD --disable MODULES --disable X86_KERNEL_IBT
+echo "alone MODULES=$(symbol MODULES) IBT=$(symbol X86_KERNEL_IBT)"
+make $jobs prepare >/dev/null
+make $jobs KCFLAGS="$warnings" drivers/xen/guard/ >/dev/null
+if ! readelf -SW drivers/xen/guard/object.o | grep -q orc_unwind; then
+    echo "objtool did not see object.o" >&2
+    exit 1
+fi
+echo "made drivers/xen/guard/built-in.a without modules"
