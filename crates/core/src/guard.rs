@@ -466,12 +466,7 @@ impl<'t, M: Memory + ?Sized> Walk<'_, 't, M> {
         let (layout, structures) = match family.selector(operation) {
             None => {
                 let layout = self.find(rows, family, operation, Selector::NONE)?;
-                let structures = self.carry(layout.carrier)?;
-                // The usual call, without a loop.
-                if structures.count == 1 {
-                    return self.look(layout, structures.at, structures.size);
-                }
-                (layout, structures)
+                (layout, self.carry(layout.carrier)?)
             }
             Some(at) => {
                 let structures = self.carry(at.carrier)?;
@@ -480,7 +475,7 @@ impl<'t, M: Memory + ?Sized> Walk<'_, 't, M> {
             }
         };
         for index in 0..structures.count {
-            self.look_again(layout, structures.place(index).ok_or(Stopped)?, structures.size)?;
+            self.look(layout, structures.place(index).ok_or(Stopped)?, structures.size)?;
         }
         Ok(())
     }
@@ -502,7 +497,7 @@ impl<'t, M: Memory + ?Sized> Walk<'_, 't, M> {
                 None => Selector::NONE,
             };
             let layout = self.find(rows, family, operation, selector)?;
-            self.look_again(layout, structures.place(index).ok_or(Stopped)?, structures.size)?;
+            self.look(layout, structures.place(index).ok_or(Stopped)?, structures.size)?;
         }
         Ok(())
     }
@@ -532,7 +527,6 @@ impl<'t, M: Memory + ?Sized> Walk<'_, 't, M> {
     }
 
     /// Holds one structure against its rules, and every buffer that it names against userspace's range.
-    #[inline(always)]
     fn look(&mut self, layout: &Layout<'t>, at: usize, size: usize) -> Result<(), Stopped> {
         let (operation, _) = self.found.ok_or(Stopped)?;
         let structure = self.space.get(at..).and_then(|rest| rest.get(..size)).ok_or(Stopped)?;
@@ -586,12 +580,6 @@ impl<'t, M: Memory + ?Sized> Walk<'_, 't, M> {
             }
             _ => Ok(()),
         }
-    }
-
-    /// The same, out of line.
-    #[inline(never)]
-    fn look_again(&mut self, layout: &Layout<'t>, at: usize, size: usize) -> Result<(), Stopped> {
-        self.look(layout, at, size)
     }
 
     /// Copies what the walk needs to see.

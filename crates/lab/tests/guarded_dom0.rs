@@ -78,7 +78,7 @@ fn unloads() -> Plan {
 }
 
 #[test]
-#[ignore = "boots three machines; make guarded-dom0"]
+#[ignore = "boots three machines for minutes and needs the lab's root: `make guarded-dom0` runs it"]
 fn a_forced_unload_ends_a_locked_host_twice_over() {
     let lab = lab();
     let locked = prove::hypervisor(&lab, "locked", &|text| println!("{text}")).unwrap();
@@ -122,7 +122,7 @@ fn a_forced_unload_ends_a_locked_host_twice_over() {
 }
 
 #[test]
-#[ignore = "boots two machines; make guarded-dom0"]
+#[ignore = "boots two machines for minutes and needs the lab's root: `make guarded-dom0` runs it"]
 fn strict_closes_the_raw_path_and_nothing_else() {
     let lab = lab();
     let locked = prove::hypervisor(&lab, "locked", &|text| println!("{text}")).unwrap();
@@ -138,7 +138,7 @@ fn strict_closes_the_raw_path_and_nothing_else() {
 }
 
 #[test]
-#[ignore = "boots one machine; make guarded-dom0"]
+#[ignore = "boots a machine for minutes and needs the lab's root: `make guarded-dom0` runs it"]
 fn confidentiality_refuses_what_only_reads_and_the_toolstack_goes_on() {
     let lab = lab();
     let locked = prove::hypervisor(&lab, "locked", &|text| println!("{text}")).unwrap();
