@@ -110,6 +110,24 @@ pub enum Fault {
         /// The length of the file.
         length: u64,
     },
+    /// Signatures that the file does not have.
+    #[error("the signatures stand at {start:#x} to {end:#x}, and the file ends at {length:#x}")]
+    SignaturesOutsideFile {
+        /// Where they should begin.
+        start: u64,
+        /// Where they should end.
+        end: u64,
+        /// The length of the file.
+        length: u64,
+    },
+    /// Signatures that are longer than there is room for them.
+    #[error("the signatures are {size:#x} bytes long, and there is room for {room:#x}")]
+    LongSignatures {
+        /// How long they should be.
+        size: u64,
+        /// How long they can be.
+        room: u64,
+    },
     /// Two that share memory: what Xen sees depends on the firmware.
     #[error("{second} begins at {start:#x} in memory, inside {first}")]
     OverlapInMemory {
@@ -145,6 +163,8 @@ pub enum Part {
     SectionTable,
     /// The bytes of a section.
     Section,
+    /// The table of signatures.
+    Signatures,
 }
 
 impl fmt::Display for Part {
@@ -155,6 +175,7 @@ impl fmt::Display for Part {
             Self::Headers => "what the image calls its headers",
             Self::SectionTable => "the table of sections",
             Self::Section => "the data of a section",
+            Self::Signatures => "the table of signatures",
         })
     }
 }

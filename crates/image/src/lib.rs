@@ -15,28 +15,30 @@
 //!
 //! Relocations are not applied. Those of xen.efi are in its own sections.
 //!
-//! To read needs no feature. `build` adds sections to an image, `sign` signs it for Secure Boot; both are modules of
-//! the same name.
+//! [`build`] adds sections to an image, [`sign`] signs it for Secure Boot.
 
 #![forbid(unsafe_code)]
 #![warn(clippy::arithmetic_side_effects, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-#[cfg(feature = "build")]
 pub mod build;
+mod digest;
 mod error;
 mod headers;
-#[cfg(feature = "build")]
+mod public_key;
 mod raw;
 mod section;
-#[cfg(feature = "sign")]
 pub mod sign;
+mod signatures;
 mod source;
 
 use std::fs::File;
 use std::path::Path;
 
+pub use digest::{Digest, HashFunction, Hasher};
 pub use error::{Area, Error, Fault, Part, Problem};
+pub use public_key::KeyKind;
 pub use section::{Characteristics, Contents, Name, Section};
+pub use signatures::{PKCS_SIGNED_DATA, SignatureRow, SignatureTable};
 pub use source::Source;
 
 /// A PE image for x86-64, its table of sections checked.

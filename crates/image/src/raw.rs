@@ -96,15 +96,27 @@ impl Headers {
         self.pe.saturating_add(OPTIONAL).saturating_add(usize::from(size))
     }
 
+    /// How many bytes there are.
+    pub(crate) fn length(&self) -> u64 {
+        u64::try_from(self.bytes.len()).unwrap_or(u64::MAX)
+    }
+
+    /// What Authenticode hashes of them.
+    pub(crate) fn hashed(&self) -> Vec<Range<usize>> {
+        let (checksum, end) = (self.checksum(), self.bytes.len());
+        match self.security_row() {
+            Some(row) => vec![0..checksum.start, checksum.end..row.start, row.end..end],
+            None => vec![0..checksum.start, checksum.end..end],
+        }
+    }
+
     /// Where the checksum stands.
-    #[cfg(feature = "sign")]
     pub(crate) fn checksum(&self) -> Range<usize> {
         let start = self.pe.saturating_add(Field::CHECKSUM.0);
         start..start.saturating_add(4)
     }
 
     /// Where the row stands that points to the signatures; `None` if the headers have no room for one.
-    #[cfg(feature = "sign")]
     pub(crate) fn security_row(&self) -> Option<Range<usize>> {
         self.directory_row(IMAGE_DIRECTORY_ENTRY_SECURITY)
     }
@@ -119,7 +131,6 @@ impl Headers {
         self.directory(IMAGE_DIRECTORY_ENTRY_DEBUG)
     }
 
-    #[cfg(feature = "sign")]
     pub(crate) fn set_security(&mut self, to: Directory) {
         if let Some(row) = self.security_row() {
             self.put(row.start, &to.address.to_le_bytes());

@@ -19,7 +19,7 @@ use lockdown_image::build::{self, Build};
 use lockdown_image::sign::{
     Certificate, CertificateError, Error, FileKey, KeyError, Signed, Signer, Validity, digest, sign,
 };
-use lockdown_image::{Image, Name};
+use lockdown_image::{HashFunction, Image, Name};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
@@ -90,6 +90,11 @@ fn other_readers_see_the_digest() {
         let mut hashed = Sha256::new();
         authenticode::authenticode_digest(&whole, &mut hashed).unwrap();
         assert_eq!(hashed.finalize().as_slice(), what.digest);
+        let here = Image::read(&signed[..]).unwrap();
+        let digests = here.digests(&HashFunction::ALL).unwrap();
+        assert_eq!(digests[0].as_bytes(), what.digest);
+        let table = here.signatures().unwrap().unwrap();
+        assert_eq!((table.rows.len(), table.broken_at), (1, None));
         let rows: Vec<_> = AttributeCertificateIterator::new(&whole).unwrap().unwrap().collect();
         assert_eq!(rows.len(), 1);
         let signature = rows[0].as_ref().unwrap().get_authenticode_signature().unwrap();

@@ -3,11 +3,11 @@
 use core::ops::RangeInclusive;
 use std::time::SystemTime;
 
-use der::oid::db::rfc5912::RSA_ENCRYPTION;
-use der::{Decode, Document, Encode, Tagged};
-use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
+use der::{Decode, Document, Encode};
 
 use super::{Error, Validity};
+use crate::digest::HashFunction;
+use crate::public_key::{self, KeyKind};
 
 /// An X.509 certificate.
 #[derive(Clone, Debug)]
@@ -34,7 +34,7 @@ pub enum CertificateError {
 }
 
 /// What the firmware takes, and the key in a file.
-const RSA_BYTES: RangeInclusive<usize> = 2048 / 8..=4096 / 8;
+const RSA_BITS: RangeInclusive<usize> = 2048..=4096;
 
 impl Certificate {
     /// Reads a certificate in PEM or in DER.
@@ -70,9 +70,9 @@ impl Certificate {
 
     pub(super) fn check(&self, validity: Validity) -> Result<(), Error> {
         let tbs = &self.parsed.tbs_certificate;
-        let rsa = tbs.subject_public_key_info.algorithm.oid == RSA_ENCRYPTION;
-        if !rsa || !modulus_size(&self.public_key).is_some_and(|size| RSA_BYTES.contains(&size)) {
-            return Err(Error::Algorithm);
+        match public_key::kind(&tbs.subject_public_key_info) {
+            Some(KeyKind::Rsa(bits)) if RSA_BITS.contains(&bits) => {}
+            _ => return Err(Error::Algorithm),
         }
         let (from, until) = (tbs.validity.not_before, tbs.validity.not_after);
         let holds = |time: SystemTime| from.to_system_time() <= time && time <= until.to_system_time();
@@ -85,18 +85,10 @@ impl Certificate {
     }
 
     pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), Error> {
-        let key = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &self.public_key);
-        key.verify(message, signature).map_err(|_| Error::BadSignature)
+        let key = &self.parsed.tbs_certificate.subject_public_key_info;
+        public_key::verify(key, HashFunction::Sha256, message, signature).map_err(|_| Error::BadSignature)
     }
 }
 
 /// How both a certificate and a private key in DER begin.
 pub(super) const SEQUENCE: u8 = 0x30;
-
-/// An RSA key's size in bytes.
-fn modulus_size(public_key: &[u8]) -> Option<usize> {
-    let parts = Vec::<der::asn1::AnyRef<'_>>::from_der(public_key).ok()?;
-    let modulus = parts.first().filter(|part| part.tag() == der::Tag::Integer)?.value();
-    let zeros = modulus.iter().take_while(|&&byte| byte == 0).count();
-    modulus.len().checked_sub(zeros)
-}
