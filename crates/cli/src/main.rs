@@ -4,6 +4,7 @@
 
 mod arguments;
 mod explain;
+mod files;
 mod guard;
 mod hypercall;
 mod image;

@@ -1,7 +1,8 @@
 //! `xen-lockdown guard`: makes the guard for dom0's kernel, as source for whoever builds kernels, or as a module.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
@@ -9,6 +10,7 @@ use lockdown_lab::guard;
 use lockdown_lab::root::{Contents, Root};
 
 use crate::arguments::GuardCommand;
+use crate::files::{self, parent};
 use crate::xen::{open, say};
 
 pub(crate) fn run(command: &GuardCommand) -> Result<ExitCode> {
@@ -79,15 +81,6 @@ fn ensure_free(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Where `place` is to stand: a name without an end is none.
-fn parent(place: &Path) -> Result<PathBuf> {
-    let parent = place.parent().filter(|_| place.file_name().is_some());
-    let parent = parent.with_context(|| format!("{} is no name for it", place.display()))?;
-    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-    ensure!(parent.is_dir(), "{} cannot be written: there is no folder {}", place.display(), parent.display());
-    Ok(parent.to_owned())
-}
-
 /// Written beside and then renamed: what has the name is whole.
 fn write_source(files: &[(String, Vec<u8>)], folder: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
@@ -108,16 +101,7 @@ fn write_source(files: &[(String, Vec<u8>)], folder: &Path) -> Result<()> {
 }
 
 fn replace(file: &Path, bytes: &[u8]) -> Result<()> {
-    use std::io::Write as _;
-    use std::os::unix::fs::PermissionsExt as _;
-    let written = || -> Result<()> {
-        let mut work = tempfile::Builder::new().prefix(".guard-").tempfile_in(parent(file)?)?;
-        work.write_all(bytes)?;
-        work.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
-        work.persist(file)?;
-        Ok(())
-    };
-    written().with_context(|| format!("{} cannot be written", file.display()))?;
+    files::write(file, |out| Ok(out.write_all(bytes)?))?;
     anstream::println!("{}", file.display());
     Ok(())
 }
