@@ -21,15 +21,19 @@
 #![warn(clippy::arithmetic_side_effects, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 pub mod build;
+pub mod certificates;
 mod digest;
 mod error;
 mod headers;
+mod names;
 mod public_key;
 mod raw;
 mod section;
 pub mod sign;
+mod signature_algorithm;
 mod signatures;
 mod source;
+pub mod verify;
 
 use std::fs::File;
 use std::path::Path;
