@@ -17,7 +17,6 @@ use core::ops::Range;
 use std::io::{self, Seek, SeekFrom, Write};
 
 use crate::error;
-use crate::names;
 use crate::raw::{Checksum, Field, Headers, QUADWORD, ROW, each_chunk, expect_empty};
 use crate::section::{Characteristics, Name, Section};
 use crate::source::{self, Source};
@@ -157,12 +156,11 @@ impl<'a> Build<'a> {
     }
 
     fn kept(&self) -> Result<Vec<Kept<'a>>, Error> {
-        let strings = names::strings(&self.headers);
         let mut kept = Vec::new();
         for section in self.sections {
             let mut name = section.name;
             if self.drop_debug {
-                let long = names::long_name(self.base, strings, &name)?;
+                let long = self.headers.long_name(self.base, &name)?;
                 let whole = long.as_deref().unwrap_or(name.as_bytes());
                 if whole.starts_with(b".debug_") || whole.starts_with(b".zdebug_") {
                     continue;
