@@ -19,6 +19,7 @@ use builder::Pe;
 use certificates::{Authority, Pair};
 use lockdown_firmware::signature_list::Entry;
 use lockdown_firmware::{Guid, signature_list};
+use lockdown_image::sbat::Level;
 use lockdown_image::sign::{Terms, Validity};
 use lockdown_image::verify::{Answer, Certificate, Database, Evidence, Firmware, Ground, Judge, Place, Shim};
 use lockdown_image::{HashFunction, Image};
@@ -26,7 +27,27 @@ use lockdown_image::{HashFunction, Image};
 const OWNER: Guid = Guid([0; 16]);
 
 fn unsigned() -> Vec<u8> {
-    Pe::new().with(".text", &[0x90; 0x1000]).with(".config", b"[xen]\n").with(".rest", &[7; 0x4001]).build()
+    base(SBAT)
+}
+
+const SBAT: &[u8] =
+    b"sbat,1,SBAT Version,sbat,1,https://example.org/sbat\nxen.test,2,Test,xen,1,https://example.org\n";
+
+fn base(sbat: &[u8]) -> Vec<u8> {
+    let sbat = &padded(sbat);
+    Pe::new()
+        .with(".text", &[0x90; 0x1000])
+        .with(".sbat", sbat)
+        .with(".config", b"[xen]\n")
+        .with(".rest", &[7; 0x4001])
+        .build()
+}
+
+/// The file's alignment, with what shim would not take for text.
+fn padded(text: &[u8]) -> Vec<u8> {
+    let mut text = text.to_vec();
+    text.resize(text.len().next_multiple_of(0x20), 0);
+    text
 }
 
 fn sign(image: &[u8], pair: &Pair, chain: &[&Pair]) -> Vec<u8> {
@@ -296,6 +317,49 @@ fn time_does_not_matter_to_firmware_or_shim() {
     let image = sign(&unsigned(), &old, &[]);
     assert_eq!(by_firmware(&image, with(&[&old]), Database::default()), "trusted-certificate");
     assert_eq!(through_shim(&image, &Shim { db: with(&[&root.pair]), ..Shim::default() }), "trusted-certificate");
+}
+
+#[test]
+fn shim_wants_generations_and_none_that_is_revoked() {
+    let Some(root) = Authority::make() else { return };
+    let leaf = root.leaf("leaf");
+    let level = |text: &str| Some(Level::read(text.as_bytes()).unwrap());
+    let judge = |sbat: &[u8], level: Option<Level>| {
+        let image = sign(&base(sbat), &leaf, &[]);
+        assert_eq!(by_firmware(&image, with(&[&root.pair]), Database::default()), "trusted-certificate");
+        through_shim(&image, &Shim { db: with(&[&root.pair]), level, ..Shim::default() })
+    };
+    let old = || level("sbat,1,2021030218\n");
+    assert_eq!(judge(SBAT, None), "trusted-certificate");
+    assert_eq!(judge(SBAT, old()), "trusted-certificate");
+    assert_eq!(judge(SBAT, level("sbat,1,2025010100\nxen.test,2\ngrub,5\n")), "trusted-certificate");
+    assert_eq!(judge(SBAT, level("sbat,1,2025010100\nxen.test,3\n")), "revoked-sbat");
+    assert_eq!(judge(b"sbat,1\n", old()), "bad-sbat");
+    assert_eq!(judge(b"sbat,1,SBAT Version,sbat,1,url\nxen,,Test,xen,1,url\n", None), "bad-sbat");
+    let without = Pe::new().with(".text", &[0x90; 0x1000]).build();
+    let image = sign(&without, &leaf, &[]);
+    assert_eq!(through_shim(&image, &Shim { db: with(&[&root.pair]), ..Shim::default() }), "no-sbat");
+    assert_eq!(through_shim(&image, &Shim { off: true, ..Shim::default() }), "validation-off");
+}
+
+#[test]
+fn xen_stops_behind_a_shim_that_did_not_load_its_relocations() {
+    let Some(root) = Authority::make() else { return };
+    let leaf = root.leaf("leaf");
+    let image = |flags: u32, config: &str| {
+        let pe = Pe::new().with(".reloc", &[1; 64]).with(".sbat", &padded(SBAT)).with(config, b"[xen]\n");
+        sign(&pe.row(0, |row| row.characteristics = flags).build(), &leaf, &[])
+    };
+    let shim = Shim { db: with(&[&root.pair]), ..Shim::default() };
+    let answer = |image: &[u8]| shim.judge(&evidence(image));
+    let dropped = answer(&image(0x4200_0040, ".config"));
+    assert!(matches!(dropped, Answer::Refused { by: Judge::Xen, .. }) && dropped.id() == "dropped-relocations");
+    assert_eq!(answer(&image(0x4000_0040, ".config")).id(), "trusted-certificate");
+    assert_eq!(answer(&image(0x4200_0040, ".other")).id(), "trusted-certificate", "not Xen");
+    assert_eq!(
+        by_firmware(&image(0x4200_0040, ".config"), with(&[&leaf]), Database::default()),
+        "trusted-certificate"
+    );
 }
 
 #[test]

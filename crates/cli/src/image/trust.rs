@@ -10,6 +10,7 @@ use lockdown_firmware::varstore::Store;
 use lockdown_firmware::{Guid, Variables, efivarfs, signature_list};
 use lockdown_image::Image;
 use lockdown_image::certificates;
+use lockdown_image::sbat::{Level, Levels};
 use lockdown_image::verify::{Answer, Database, Evidence, Firmware, Shim, Vendor};
 
 use crate::arguments::ImageVerifyArguments;
@@ -100,6 +101,14 @@ impl Trust {
                 ));
             }
         }
+        shim.level = variables
+            .as_ref()
+            .map(|variables| stored_level(variables, arguments.efivars.is_some()))
+            .transpose()?
+            .flatten();
+        if let Some(path) = &arguments.sbat_level {
+            shim.level = newer(shim.level, Some(level(path)?));
+        }
         shim.off |= firmware.off;
         shim.db.extend(&firmware.db);
         shim.dbx.extend(&firmware.dbx);
@@ -120,6 +129,11 @@ impl Trust {
         let image = Image::read(files::open(path)?).with_context(name)?;
         let vendor = Vendor::read(&image).with_context(name)?;
         let evidence = Evidence::gather(&image, &self.firmware.functions()).with_context(name)?;
+        if let Some(section) = image.sbat_levels().with_context(name)? {
+            // It writes this into the variable before it looks at what it is to start.
+            self.shim.level =
+                newer(self.shim.level.take(), Some(Levels::read(&section).with_context(name)?.automatic));
+        }
         self.shim_itself = Some(self.firmware.judge(&evidence));
         self.shim.vendor = vendor.trusted;
         self.shim.vendorx = vendor.revoked;
@@ -142,6 +156,25 @@ fn variables(arguments: &ImageVerifyArguments) -> Result<Option<Variables>> {
         Guid::GLOBAL
     );
     Ok(Some(variables))
+}
+
+/// What shim stored as revoked, and shows to a running system under another name.
+fn stored_level(variables: &Variables, running: bool) -> Result<Option<Level>> {
+    let name = if running { "SbatLevelRT" } else { "SbatLevel" };
+    let value = variables.value(name, Guid::SHIM);
+    value.map(|value| Level::read(value).with_context(|| format!("the variable {name}"))).transpose()
+}
+
+/// Revocations from a file: text, or the variable as efivarfs shows it.
+fn level(path: &Path) -> Result<Level> {
+    let bytes = read(path)?;
+    let level = if bytes.starts_with(b"sbat,") { Level::read(&bytes) } else { Level::read_variable(&bytes) };
+    level.with_context(|| path.display().to_string())
+}
+
+/// What counts of two: shim only ever goes forward.
+fn newer(one: Option<Level>, other: Option<Level>) -> Option<Level> {
+    one.into_iter().chain(other).max_by_key(Level::date)
 }
 
 /// Whether firmware verifies nothing. Stored variables tell by the platform's key and EDK2's own switch; a running machine says it.

@@ -4,6 +4,7 @@ use core::fmt;
 
 use super::signature::Malformed;
 use crate::digest::Digest;
+use crate::sbat::{Date, Mistake};
 
 /// Who has a word in whether an image runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,6 +175,29 @@ pub enum Reason {
     /// It does not start the shim on the way.
     #[error("the shim itself is refused: {0}")]
     Shim(Box<Reason>),
+    /// It has no table of generations.
+    #[error("it has no section .sbat, without which shim starts nothing")]
+    NoSbat,
+    /// Its table of generations is not one that shim reads.
+    #[error("its section .sbat cannot be read: {0}")]
+    BadSbat(Mistake),
+    /// A generation in it is revoked.
+    #[error("it is revoked by SBAT: {component} has generation {has}, and {wanted} is the lowest since {since}")]
+    RevokedSbat {
+        /// The component.
+        component: String,
+        /// Its generation in the image.
+        has: u16,
+        /// The lowest that is not revoked.
+        wanted: u16,
+        /// The date of the revocations.
+        since: Date,
+    },
+    /// Xen needs what shim does not load.
+    #[error(
+        "shim does not load discardable sections, and Xen stops without its .reloc (\"Unsupported relocation type\")"
+    )]
+    DroppedRelocations,
     /// shim takes no digest but SHA-256.
     #[error("shim compares SHA-256 digests only, and it is signed with {0}")]
     NotSha256(crate::digest::HashFunction),
@@ -191,6 +215,10 @@ impl Reason {
             Self::RevokedImage { .. } => "revoked-digest",
             Self::RevokedCertificate { .. } => "revoked-certificate",
             Self::Shim(_) => "shim-refused",
+            Self::NoSbat => "no-sbat",
+            Self::BadSbat(_) => "bad-sbat",
+            Self::RevokedSbat { .. } => "revoked-sbat",
+            Self::DroppedRelocations => "dropped-relocations",
             Self::NotSha256(_) => "not-sha256",
         }
     }

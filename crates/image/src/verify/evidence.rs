@@ -5,6 +5,8 @@ use crate::Image;
 use crate::digest::{Digest, HashFunction};
 use crate::error::Error;
 use crate::public_key::Refused;
+use crate::sbat::{Mistake, Table};
+use crate::section::Characteristics;
 use crate::signatures::PKCS_SIGNED_DATA;
 use crate::source::Source;
 
@@ -19,6 +21,10 @@ pub struct Evidence {
     pub signatures: Vec<Row>,
     /// Where its table of signatures is damaged.
     pub(super) broken_at: Option<u64>,
+    /// Its generations, and what is wrong with them; `None` if it has none.
+    pub(super) sbat: Option<(Table, Vec<Mistake>)>,
+    /// Whether it is a Xen whose relocations may be dropped once it is loaded, which it reads nevertheless.
+    pub(super) relocations_dropped: bool,
 }
 
 /// One signature.
@@ -54,6 +60,8 @@ impl Evidence {
             digests: image.digests(&functions)?,
             signatures,
             broken_at: table.and_then(|table| table.broken_at),
+            sbat: image.sbat()?,
+            relocations_dropped: relocations_dropped(image),
         })
     }
 
@@ -109,4 +117,12 @@ impl Evidence {
         }
         names.join("; ")
     }
+}
+
+/// Xen moves itself by its section `.reloc` (`efi_arch_relocate_image` in `xen/arch/x86/efi/efi-boot.h`, 4.20), which firmware loads
+/// like any other. Which image is Xen, tells the configuration in it.
+fn relocations_dropped<S: Source>(image: &Image<S>) -> bool {
+    let dropped =
+        image.find(".reloc").is_some_and(|section| section.characteristics.has(Characteristics::DISCARDABLE));
+    dropped && image.find(".config").is_some()
 }

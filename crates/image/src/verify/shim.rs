@@ -6,6 +6,7 @@ use super::database::Database;
 use super::evidence::Evidence;
 use super::signature::Signature;
 use crate::digest::HashFunction;
+use crate::sbat::{self, Fault, Level};
 
 /// What shim has.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +27,8 @@ pub struct Shim {
     pub vendor: Database,
     /// Built into it.
     pub vendorx: Database,
+    /// Which generations are revoked: the newest that the machine has seen.
+    pub level: Option<Level>,
 }
 
 impl Shim {
@@ -35,12 +38,45 @@ impl Shim {
         [HashFunction::Sha256]
     }
 
-    /// Whether it trusts the image. What it does not look at is left to its own loader, and to Xen.
+    /// Whether it starts the image, and Xen comes up behind it.
     #[must_use]
     pub fn judge(&self, evidence: &Evidence) -> Answer {
-        if self.off {
-            return Answer::Boots(Ground::ValidationOff);
+        let trusted = if self.off { Answer::Boots(Ground::ValidationOff) } else { self.verify(evidence) };
+        match trusted {
+            Answer::Boots(_) if evidence.relocations_dropped => {
+                Answer::refused(Judge::Xen, Reason::DroppedRelocations)
+            }
+            answer => answer,
         }
+    }
+
+    /// First who signed it, then its generations.
+    fn verify(&self, evidence: &Evidence) -> Answer {
+        let trusted = self.judge_trust(evidence);
+        match trusted {
+            Answer::Boots(_) => self.judge_generations(evidence).map_or(trusted, refused),
+            answer => answer,
+        }
+    }
+
+    /// Why its generations are refused, if they are (`verify_sbat_section` and `verify_sbat`, 15.8).
+    fn judge_generations(&self, evidence: &Evidence) -> Option<Reason> {
+        let Some((table, mistakes)) = &evidence.sbat else { return Some(Reason::NoSbat) };
+        if let Some(mistake) = mistakes.iter().find(|mistake| is_fatal(&mistake.fault)) {
+            return Some(Reason::BadSbat(mistake.clone()));
+        }
+        let level = self.level.as_ref()?;
+        let revoked = sbat::revoked(table, level);
+        let revoked = revoked.first()?;
+        Some(Reason::RevokedSbat {
+            component: revoked.row.component.clone(),
+            has: revoked.row.generation,
+            wanted: revoked.wanted.generation,
+            since: level.date(),
+        })
+    }
+
+    fn judge_trust(&self, evidence: &Evidence) -> Answer {
         // It knows SHA-1 too, which nobody should trust.
         if let Some(digest) = evidence.digest(HashFunction::Sha256) {
             if let Some((database, _)) = self.refuses().find(|(_, database)| database.has_image(digest)) {
@@ -108,4 +144,19 @@ fn find<'a>(
 
 fn refused(reason: Reason) -> Answer {
     Answer::refused(Judge::Shim, reason)
+}
+
+/// What shim stops at. The rest it reads in one way or another; a generation that is no number would be zero.
+const fn is_fatal(fault: &Fault) -> bool {
+    matches!(
+        fault,
+        Fault::Empty
+            | Fault::Long
+            | Fault::FieldCount(_)
+            | Fault::EmptyField(_)
+            | Fault::Generation(_)
+            | Fault::Sections
+            | Fault::Short { .. }
+            | Fault::Relocations
+    )
 }
