@@ -133,9 +133,7 @@ impl Setup {
             Firmware::Bios => None,
         };
         if code.is_some() {
-            let template = root.file("/usr/share/OVMF/OVMF_VARS_4M.fd")?;
-            let variables = varstore::write(&fs::read(template)?, &self.settings)?;
-            fs::write(folder.join("variables"), variables)
+            fs::write(folder.join("variables"), variables(root, &self.settings)?)
                 .context("the firmware's variables cannot be written")?;
         }
         esp::write(&folder.join("disk"), &self.disk)?;
@@ -178,6 +176,11 @@ impl Setup {
         thread::spawn(move || listen(stdout, log, started, &sender));
         Ok(machine)
     }
+}
+
+/// The firmware's flash image with `settings`.
+pub(crate) fn variables(root: &Root, settings: &Settings) -> Result<Vec<u8>> {
+    varstore::write(&fs::read(root.file("/usr/share/OVMF/OVMF_VARS_4M.fd")?)?, settings)
 }
 
 impl Machine {
