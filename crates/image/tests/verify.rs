@@ -390,16 +390,22 @@ fn a_damaged_table_holds_no_signature() {
 }
 
 #[test]
-fn elliptic_curves_verify_too() {
+fn elliptic_curves_are_left_to_the_firmware_and_refused_by_shim() {
     let Some(root) = Authority::make() else { return };
+    let rsa = root.leaf("rsa");
     for (curve, function) in [("P-256", HashFunction::Sha256), ("P-384", HashFunction::Sha384)] {
         let leaf = root.curve_leaf("leaf", curve);
         let image = sign_with(&unsigned(), &leaf, &[], function);
-        assert_eq!(
-            by_firmware(&image, with(&[&root.pair]), Database::default()),
-            "trusted-certificate",
-            "{curve}"
-        );
+        let db = || with(&[&root.pair]);
+        assert_eq!(by_firmware(&image, db(), Database::default()), "elliptic-curve", "{curve}");
         assert_eq!(by_firmware(&image, Database::default(), Database::default()), "not-trusted", "{curve}");
+        let mut changed = image.clone();
+        changed[0x300] ^= 1;
+        assert_eq!(by_firmware(&changed, db(), Database::default()), "changed", "{curve}");
+        let both = sign(&image, &rsa, &[]);
+        assert_eq!(by_firmware(&both, db(), Database::default()), "trusted-certificate", "{curve}");
+        assert_eq!(through_shim(&both, &Shim { db: db(), ..Shim::default() }), "trusted-certificate", "{curve}");
     }
+    let image = sign(&unsigned(), &root.curve_leaf("leaf", "P-256"), &[]);
+    assert_eq!(through_shim(&image, &Shim { db: with(&[&root.pair]), ..Shim::default() }), "elliptic-curve");
 }

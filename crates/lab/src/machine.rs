@@ -184,6 +184,12 @@ pub(crate) fn variables(root: &Root, settings: &Settings) -> Result<Vec<u8>> {
 }
 
 impl Machine {
+    /// The folder with its files: `serial.log` has every byte that it said so far.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The next line, or that the machine is off.
     ///
     /// # Errors

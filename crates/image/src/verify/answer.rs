@@ -193,6 +193,9 @@ pub enum Reason {
         /// The date of the revocations.
         since: Date,
     },
+    /// shim verifies no elliptic curves.
+    #[error("shim verifies no signatures on elliptic curves, as that at offset {0:#x} is")]
+    Curve(u64),
     /// Xen needs what shim does not load.
     #[error(
         "shim does not load discardable sections, and Xen stops without its .reloc (\"Unsupported relocation type\")"
@@ -218,6 +221,7 @@ impl Reason {
             Self::NoSbat => "no-sbat",
             Self::BadSbat(_) => "bad-sbat",
             Self::RevokedSbat { .. } => "revoked-sbat",
+            Self::Curve(_) => "elliptic-curve",
             Self::DroppedRelocations => "dropped-relocations",
             Self::NotSha256(_) => "not-sha256",
         }
@@ -230,12 +234,18 @@ pub enum Doubt {
     /// A signature by a key, or with a hash function, that cannot be computed here.
     #[error("the signature at offset {0:#x} uses a key or a hash function that cannot be judged here")]
     Algorithm(u64),
+    /// A signature on an elliptic curve, which EDK2 verifies only where it was built to.
+    #[error(
+        "the signature at offset {0:#x} is on an elliptic curve: it is good, but not every firmware verifies these (Debian's OVMF does not)"
+    )]
+    Curve(u64),
 }
 
 impl Doubt {
     const fn id(&self) -> &'static str {
         match self {
             Self::Algorithm(_) => "unknown-algorithm",
+            Self::Curve(_) => "elliptic-curve",
         }
     }
 }

@@ -106,6 +106,10 @@ impl Shim {
             if !evidence.is_for(signature) {
                 continue;
             }
+            if signature.is_on_a_curve() {
+                first = first.or_else(|| Some(refused(Reason::Curve(row.offset))));
+                continue;
+            }
             match (find(self.refuses(), signature), find(self.trusts(), signature)) {
                 (Some((database, certificate)), _) => {
                     let subject = certificate.subject();
