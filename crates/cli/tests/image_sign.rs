@@ -44,7 +44,7 @@ fn assert_refused(folder: &Folder, arguments: &[&str], id: &str, text: &str) {
     assert_eq!(folder.names(), before, "nothing is left");
     let output = folder.image(arguments);
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.starts_with(&format!("error[{id}]: ")), "{said}");
+    assert!(said.starts_with(&format!("error[{id}]: ")) && said.contains("\n --> "), "{said}");
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
 }
 
@@ -305,7 +305,7 @@ fn what_cannot_be_read_is_status_2_and_leaves_nothing() {
         ("db.crt", "db.crt", &[], "db.crt: the file holds \"CERTIFICATE\"; a private key is wanted"),
         ("db.key", "db.key", &[], "db.key: the file holds \"PRIVATE KEY\", not a certificate"),
         ("db.key", "db.crt", &["--chain", "text"], "text: the certificate is no PEM"),
-        ("db.key", "db.crt", &["cut.efi"], "the image to sign: at offset"),
+        ("db.key", "db.crt", &["cut.efi"], "error: cut.efi: at offset"),
         ("db.key", "db.crt", &["nosuch.efi"], "nosuch.efi cannot be read"),
         ("pkcs11:slot-id=1", "db.crt", &[], "--key: the URI has \"slot-id\""),
         ("pkcs11:token=a?module-path=text", "db.crt", &[], "text cannot be loaded as a PKCS#11 module"),

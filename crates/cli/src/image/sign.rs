@@ -29,7 +29,7 @@ use crate::files::{self, Input};
 const LONGEST: u64 = 1 << 20;
 
 pub(super) fn sign(arguments: &ImageSignArguments) -> Result<ExitCode> {
-    let (terms, output) = (&arguments.terms, &arguments.output);
+    let (terms, output) = (&arguments.terms, arguments.output.as_path());
     let mut inputs = Inputs::default();
     let image = inputs.image(&arguments.image)?;
     let certificates = inputs.certificates(terms)?;
@@ -38,7 +38,13 @@ pub(super) fn sign(arguments: &ImageSignArguments) -> Result<ExitCode> {
     arguments.passphrase_file.iter().for_each(|file| inputs.secret(file));
     files::refuse_output(output, &inputs.0)?;
     let terms = certificates.terms(terms);
-    let report = Report { schema: "image-sign", format: &arguments.format, terms: Some(terms) };
+    let report = Report {
+        schema: "image-sign",
+        format: &arguments.format,
+        terms: Some(terms),
+        image: &arguments.image,
+        output,
+    };
     // Before anybody is asked for a pass phrase.
     if let Err(error) = terms.check() {
         return report.failed(error.into());
@@ -49,17 +55,23 @@ pub(super) fn sign(arguments: &ImageSignArguments) -> Result<ExitCode> {
         signed = Some(terms.sign(&image, key.signer(), file)?);
         Ok(())
     });
-    report.signed(output, written.map(|()| signed))
+    report.signed(written.map(|()| signed))
 }
 
 pub(super) fn prepare(arguments: &ImagePrepareArguments) -> Result<ExitCode> {
-    let output = &arguments.output;
+    let output = arguments.output.as_path();
     let mut inputs = Inputs::default();
     let image = inputs.image(&arguments.image)?;
     let certificates = inputs.certificates(&arguments.terms)?;
     files::refuse_output(output, &inputs.0)?;
     let terms = certificates.terms(&arguments.terms);
-    let report = Report { schema: "image-prepare", format: &arguments.format, terms: Some(terms) };
+    let report = Report {
+        schema: "image-prepare",
+        format: &arguments.format,
+        terms: Some(terms),
+        image: &arguments.image,
+        output,
+    };
     let prepared = match terms.prepare(&image) {
         Ok(prepared) => prepared,
         Err(error) => return report.failed(error.into()),
@@ -88,28 +100,35 @@ pub(super) fn prepare(arguments: &ImagePrepareArguments) -> Result<ExitCode> {
 }
 
 pub(super) fn attach(arguments: &ImageAttachArguments) -> Result<ExitCode> {
-    let output = &arguments.output;
+    let output = arguments.output.as_path();
     let mut inputs = Inputs::default();
     let image = inputs.image(&arguments.image)?;
     let certificates = inputs.certificates(&arguments.terms)?;
     let signature = inputs.read(&arguments.signature)?;
     files::refuse_output(output, &inputs.0)?;
     let terms = certificates.terms(&arguments.terms);
-    let report = Report { schema: "image-sign", format: &arguments.format, terms: Some(terms) };
+    let report = Report {
+        schema: "image-sign",
+        format: &arguments.format,
+        terms: Some(terms),
+        image: &arguments.image,
+        output,
+    };
     let mut signed = None;
     let written = files::write(output, |file| {
         signed = Some(terms.attach(&image, &signature, file)?);
         Ok(())
     });
-    report.signed(output, written.map(|()| signed))
+    report.signed(written.map(|()| signed))
 }
 
 pub(super) fn unsign(arguments: &ImageUnsignArguments) -> Result<ExitCode> {
-    let output = &arguments.output;
+    let output = arguments.output.as_path();
     let mut inputs = Inputs::default();
     let image = inputs.image(&arguments.image)?;
     files::refuse_output(output, &inputs.0)?;
-    let report = Report { schema: "image-unsign", format: &arguments.format, terms: None };
+    let report =
+        Report { schema: "image-unsign", format: &arguments.format, terms: None, image: &arguments.image, output };
     let mut removed = None;
     let written = files::write(output, |file| {
         removed = Some(sign::unsign(&image, file)?);

@@ -193,3 +193,50 @@ fn a_chain_goes_along() {
     let error = sign(&[root]).unwrap_err();
     assert!(matches!(&error, Error::Unrelated { subject } if subject == "CN=root"), "{error}");
 }
+
+mod any_bytes {
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// With an image that has two signatures.
+    static KEYS: LazyLock<Option<(Keys, Vec<u8>)>> = LazyLock::new(|| {
+        let (first, second) = (Keys::make()?, Keys::of("P-256")?);
+        let two = append(&second, HashFunction::Sha256, &first.sign(&unsigned()).0).unwrap().0;
+        Some((second, two))
+    });
+
+    proptest! {
+        /// Of an image that was changed anywhere in its headers or its signatures, either nothing is made, or what is right.
+        #[test]
+        fn nothing_is_made_of_them_or_what_is_right(
+            changes in prop::collection::vec((0..0x800_usize, any::<u8>()), 1..4),
+            cut in prop::option::weighted(0.2, any::<prop::sample::Index>()),
+        ) {
+            let Some((keys, two)) = &*KEYS else { return Ok(()) };
+            let mut image = two.clone();
+            let length = image.len();
+            for (at, byte) in changes {
+                // The headers, and as many bytes from the end.
+                image[if at < 0x200 { at } else { length - 1 - (at - 0x200) }] = byte;
+            }
+            if let Some(cut) = cut {
+                image.truncate(cut.index(length));
+            }
+            if let Ok((bytes, signed)) = append(keys, HashFunction::Sha384, &image) {
+                let read = Image::read(&bytes[..]).unwrap();
+                prop_assert_eq!(read.digests(&[HashFunction::Sha384]).unwrap(), [signed.digest]);
+                prop_assert_eq!(read.signatures().unwrap().unwrap().rows.len(), signed.signatures);
+                prop_assert_eq!(&bytes[CHECKSUM..CHECKSUM + 4], &checksum(&bytes).to_le_bytes());
+            }
+            if let Ok((bytes, _)) = without_signatures(&image) {
+                let read = Image::read(&bytes[..]).unwrap();
+                prop_assert!(read.signatures().unwrap().is_none());
+                let digests = |image: &[u8]| Image::read(image).unwrap().digests(&[HashFunction::Sha256]).unwrap();
+                prop_assert_eq!(digests(&bytes), digests(&image));
+            }
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use lockdown_image::sign::{Certificate, Error, Signed, Terms};
 use lockdown_image::{Digest, KeyKind};
 use serde_json::{Value, json};
@@ -12,6 +12,8 @@ pub(super) struct Report<'a> {
     pub(super) schema: &'static str,
     pub(super) format: &'a str,
     pub(super) terms: Option<Terms<'a>>,
+    pub(super) image: &'a Path,
+    pub(super) output: &'a Path,
 }
 
 /// Why something is refused, and what to do.
@@ -21,13 +23,13 @@ struct Refusal {
 }
 
 impl Report<'_> {
-    pub(super) fn signed(&self, output: &Path, result: Result<Option<Signed>>) -> Result<ExitCode> {
+    pub(super) fn signed(&self, result: Result<Option<Signed>>) -> Result<ExitCode> {
         let signed = match result {
             Ok(Some(signed)) => signed,
             Ok(None) => return Ok(ExitCode::SUCCESS),
             Err(error) => return self.failed(error),
         };
-        let name = output.display();
+        let name = self.output.display();
         let mut human = format!("{name}: {} bytes, signed\n", signed.length);
         let mut line = |name: &str, value: &str| human.push_str(&format!("  {name:11} {value}\n"));
         line("digest", &format!("{:?}", signed.digest));
@@ -67,17 +69,23 @@ impl Report<'_> {
 
     /// Says why something is refused; any other error stays one.
     pub(super) fn failed(&self, error: anyhow::Error) -> Result<ExitCode> {
-        let Some((error, Refusal { id, advice })) =
-            error.downcast_ref::<Error>().and_then(|error| Some((error, refusal(error)?)))
-        else {
-            return Err(error);
+        // What is wrong with the image is not said as if the output were at fault.
+        let error = error.downcast::<Error>()?;
+        let Some(Refusal { id, advice }) = refusal(&error) else {
+            return match error {
+                Error::Image(error) => Err(error).with_context(|| self.image.display().to_string()),
+                Error::Write(error) => {
+                    Err(error).with_context(|| format!("{} cannot be written", self.output.display()))
+                }
+                other => Err(other.into()),
+            };
         };
         if self.format == "json" {
             let mut document = self.document();
             document["refused"] = json!({ "id": id, "message": error.to_string(), "advice": advice });
             anstream::println!("{}", serde_json::to_string_pretty(&document)?);
         } else {
-            anstream::eprintln!("error[{id}]: {error}\n  = {advice}");
+            anstream::eprintln!("error[{id}]: {error}\n --> {}\n  = {advice}", self.image.display());
         }
         Ok(ExitCode::from(1))
     }
