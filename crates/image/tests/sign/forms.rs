@@ -26,8 +26,11 @@ fn every_form_of_a_key_signs_the_same() {
             (encrypted.clone(), Some("snakeoil")),
             (keys.convert("pkcs8", &[AES, &["-outform", "DER"]].concat(), "aes.der"), Some("snakeoil")),
             (keys.convert("pkcs8", TRIPLE_DES, "des3.pem"), Some("snakeoil")),
-            (keys.convert("pkcs8", SCRYPT, "scrypt.pem"), Some("snakeoil")),
         ];
+        if kind == "P-256" {
+            // Slow where it is not optimized, so once.
+            forms.push((keys.convert("pkcs8", SCRYPT, "scrypt.pem"), Some("snakeoil")));
+        }
         let command = if kind.starts_with("rsa:") {
             forms.push((keys.convert("rsa", &["-traditional"], "old.pem"), None));
             forms.push((keys.convert("rsa", &["-traditional", "-outform", "DER"], "old.der"), None));
