@@ -9,7 +9,10 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lockdown_core::tables::XEN_VERSIONS;
 
-pub(crate) use self::image::{ImageBuildArguments, ImageCommand, ImageVerifyArguments};
+pub(crate) use self::image::{
+    ImageAttachArguments, ImageBuildArguments, ImageCommand, ImagePrepareArguments, ImageSignArguments,
+    ImageUnsignArguments, ImageVerifyArguments, SignatureTerms,
+};
 
 /// Secure Boot lockdown for Xen: what a locked Xen does with a command line, a configuration, an image.
 #[derive(Debug, Parser)]

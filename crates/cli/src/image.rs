@@ -1,6 +1,7 @@
 //! `xen-lockdown image`: unified images.
 
 mod build;
+mod sign;
 mod trust;
 mod verify;
 
@@ -13,6 +14,10 @@ use crate::arguments::ImageCommand;
 pub(crate) fn run(command: &ImageCommand) -> Result<ExitCode> {
     match command {
         ImageCommand::Build(arguments) => build::run(arguments),
+        ImageCommand::Sign(arguments) => sign::sign(arguments),
+        ImageCommand::Prepare(arguments) => sign::prepare(arguments),
+        ImageCommand::Attach(arguments) => sign::attach(arguments),
+        ImageCommand::Unsign(arguments) => sign::unsign(arguments),
         ImageCommand::Verify(arguments) => verify::run(arguments),
     }
 }

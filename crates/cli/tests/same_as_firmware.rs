@@ -119,10 +119,9 @@ fn compare(lab: &Lab, case: &Case, folder: &TempDir) -> Result<Option<String>> {
             ("EFI/debian/grubx64.efi".to_owned(), case.image.clone()),
         ];
     }
-    // Xen's loader speaks, or shim says no and waits for somebody.
-    scenario.stop_at.extend(
-        ["EFI loader", "Unsupported relocation type", "Security Violation", "Welcome to GRUB"].map(str::to_owned),
-    );
+    // Xen has moved itself and speaks, its loader stopped, shim says no, or GRUB has a screen.
+    let words = ["Xen version ", "Unsupported relocation type", "Security Violation", "GNU GRUB"];
+    scenario.stop_at.extend(words.map(str::to_owned));
 
     let place = |name: &str| folder.path().join(format!("{}-{name}", case.name));
     let (image, variables) = (place("image.efi"), place("variables"));

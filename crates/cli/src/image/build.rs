@@ -1,7 +1,6 @@
 //! `xen-lockdown image build`: makes unified images.
 
 use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -143,13 +142,8 @@ impl Report<'_> {
     }
 
     fn read(&mut self, path: &Path, longest: u64) -> Result<Vec<u8>> {
-        let file = files::open(path)?;
+        let bytes = files::read_short(path, longest)?;
         self.files.push(Input::of(path)?);
-        let mut bytes = Vec::new();
-        file.take(longest.saturating_add(1)).read_to_end(&mut bytes).with_context(|| files::unread(path))?;
-        if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > longest {
-            bail!("{} is longer than {} KiB: it is something else", path.display(), longest >> 10);
-        }
         Ok(bytes)
     }
 
