@@ -1,6 +1,16 @@
 //! The examples in the documentation do what they show.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
+
+#[path = "../../image/tests/builder/mod.rs"]
+#[allow(dead_code)]
+mod builder;
+
+use std::fs;
+use std::path::Path;
+
+use builder::Pe;
+use lockdown_image::sbat::HEADER;
 
 #[test]
 fn the_readmes_examples_are_as_shown() {
@@ -20,4 +30,37 @@ fn the_guard_is_not_made_from_bad_input() {
 #[test]
 fn recorded_hypercalls_are_explained() {
     trycmd::TestCases::new().case("tests/hypercall/*.toml");
+}
+
+#[test]
+fn the_examples_of_sbat_are_as_shown() {
+    let table = |generation: &str| {
+        format!("{HEADER}\nxen.example,{generation},Example,xen,4.20.0-1,mail:security@example.org\n")
+    };
+    let mut padded = table("1").into_bytes();
+    padded.resize(padded.len().next_multiple_of(0x20), 0);
+    let image = Pe::new().with(".text", &[0x90; 0x20]).with(".sbat", &padded).build();
+    run_examples(
+        "sbat.md",
+        &[
+            ("unified.efi", &image),
+            ("fixed.csv", table("2").as_bytes()),
+            ("revocations.csv", b"sbat,1,2026090100\nshim,4\nxen.example,2\n"),
+        ],
+    );
+}
+
+/// Runs the examples of a page in a folder with these files.
+fn run_examples(page: &str, files: &[(&str, &[u8])]) {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join(page);
+    fs::copy(Path::new("../../docs").join(page), &copy).unwrap();
+    let inputs = copy.with_extension("in");
+    fs::create_dir(&inputs).unwrap();
+    for (name, bytes) in files {
+        fs::write(inputs.join(name), bytes).unwrap();
+    }
+    let examples = trycmd::TestCases::new();
+    examples.case(&copy);
+    examples.run();
 }

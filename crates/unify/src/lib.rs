@@ -10,10 +10,12 @@
 
 pub mod config;
 pub mod cpio;
+mod finding;
 pub mod guard;
 mod joined;
 pub mod kind;
 
+pub use finding::{Finding, Level};
 pub use joined::Joined;
 
 use lockdown_image::build::{Build, Error, Unified};
