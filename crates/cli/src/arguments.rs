@@ -10,7 +10,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lockdown_core::tables::XEN_VERSIONS;
 
-pub(crate) use self::image::{ImageBuildArguments, ImageCommand};
+pub(crate) use self::image::{ImageBuildArguments, ImageCommand, ImageVerifyArguments};
 pub(crate) use self::sbat::{
     SbatCheckArguments, SbatCommand, SbatCompareArguments, SbatShowArguments, SbatWriteArguments,
 };
@@ -23,6 +23,9 @@ pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
 }
+
+/// The release of Xen that is meant where none is named.
+pub(crate) const DEFAULT_XEN: &str = "4.20";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -95,7 +98,7 @@ pub(crate) struct LintArguments {
     #[arg(long)]
     pub(crate) secure_boot: bool,
     /// The release of Xen whose options count
-    #[arg(long, value_name = "VERSION", default_value = "4.20", value_parser = PossibleValuesParser::new(XEN_VERSIONS))]
+    #[arg(long, value_name = "VERSION", default_value = DEFAULT_XEN, value_parser = PossibleValuesParser::new(XEN_VERSIONS))]
     pub(crate) xen: String,
     /// Further values that a downstream declares safe (a file as in policy/README.md)
     #[arg(long, value_name = "FILE")]
@@ -434,7 +437,7 @@ pub(crate) struct DecodeArguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
     /// The release of Xen
-    #[arg(long, value_name = "VERSION", default_value = "4.20", value_parser = PossibleValuesParser::new(XEN_VERSIONS))]
+    #[arg(long, value_name = "VERSION", default_value = DEFAULT_XEN, value_parser = PossibleValuesParser::new(XEN_VERSIONS))]
     pub(crate) xen: String,
     /// As a guard that was loaded with strict=1
     #[arg(long)]

@@ -1,6 +1,8 @@
 //! `xen-lockdown image`: unified images.
 
 mod build;
+mod trust;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -11,5 +13,6 @@ use crate::arguments::ImageCommand;
 pub(crate) fn run(command: &ImageCommand) -> Result<ExitCode> {
     match command {
         ImageCommand::Build(arguments) => build::run(arguments),
+        ImageCommand::Verify(arguments) => verify::run(arguments),
     }
 }

@@ -31,7 +31,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let mut out = File::create(output)?;
     let signed = sign(&build.finish()?, &key, &certificate, Validity::Ignored, &mut out)?;
-    let digest: String = signed.digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    println!("{digest} {output} ({} bytes)", signed.length);
+    println!("{} {output} ({} bytes)", signed.digest, signed.length);
     Ok(())
 }

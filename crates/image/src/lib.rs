@@ -21,6 +21,7 @@
 #![warn(clippy::arithmetic_side_effects, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 pub mod build;
+pub mod certificates;
 mod digest;
 mod error;
 mod headers;
@@ -29,8 +30,10 @@ mod raw;
 pub mod sbat;
 mod section;
 pub mod sign;
+mod signature_algorithm;
 mod signatures;
 mod source;
+pub mod verify;
 
 use std::fs::File;
 use std::path::Path;

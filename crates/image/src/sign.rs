@@ -1,60 +1,99 @@
-//! Signs images for Secure Boot (Authenticode) with RSA and SHA-256.
+//! Signs images for Secure Boot (Authenticode) with RSA or ECDSA, and SHA-256, SHA-384 or SHA-512.
 //!
 //! [`sign`] reads the image once: what it writes, it hashes on the way. The signature holds no time, so that the
-//! same image, key and certificate give the same bytes.
+//! same image, key and certificate give the same bytes. [`Terms`] say more: which hash function, which certificates go along,
+//! whether the signature joins others. With them an image can be signed where its key is not: what [`Terms::prepare`] gives is
+//! signed elsewhere, and [`Terms::attach`] takes the signature. [`unsign`] removes signatures.
 //!
 //! The key is behind the trait [`Signer`]; [`FileKey`] is one in a file. Whatever signs, the signature is checked
 //! with the certificate's key before anything is called signed.
 
 mod certificate;
 mod key;
+mod pem;
 mod signature;
+mod table;
+mod unsigned;
 
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Seek, Write};
 use std::time::SystemTime;
-
-use ring::digest::{Context, SHA256};
 
 pub use certificate::{Certificate, CertificateError};
 pub use key::{FileKey, KeyError};
+pub use table::TableFault;
+pub use unsigned::{Removed, unsign};
 
-use crate::raw::{Checksum, Directory, Field, Headers, QUADWORD, each_chunk, expect_empty};
+use crate::digest::{Digest, HashFunction};
+use crate::error;
+use crate::public_key::{self, KeyKind};
 use crate::section::Name;
 use crate::source::Source;
-use crate::{Image, error};
+use signature::Content;
+use unsigned::Unsigned;
 
 /// A private key: in a file, a token, or elsewhere.
 pub trait Signer {
-    /// Its public key as a certificate holds it, in the bits of `subjectPublicKey`. For RSA that is an
-    /// `RSAPublicKey` in DER.
-    fn public_key(&self) -> &[u8];
+    /// Its public key as a certificate holds it, in the bits of `subjectPublicKey`: for RSA an `RSAPublicKey` in DER,
+    /// for ECDSA a point. `None` if that cannot be known.
+    fn public_key(&self) -> Option<&[u8]>;
 
-    /// Signs the SHA-256 digest of the message: RSASSA-PKCS1-v1_5.
+    /// Signs the message's digest: RSASSA-PKCS1-v1_5, or ECDSA, whose signature is one in DER, or its two numbers, each as long
+    /// as the curve's order.
     ///
     /// # Errors
     /// Whatever its key says.
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>>;
+    fn sign(
+        &self,
+        function: HashFunction,
+        message: &[u8],
+    ) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>>;
 }
 
-/// Whether the certificate's time matters. Firmware does not look at it; who signs should.
+/// Whether the certificates' time matters. Firmware does not look at it; who signs should.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Validity {
-    /// It must hold at this time.
+    /// They must hold at this time.
     At(SystemTime),
-    /// It may have ended, or begin later.
+    /// They may have ended, or begin later.
     Ignored,
+}
+
+/// How an image is to be signed.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'c> {
+    /// The certificate of the key.
+    pub certificate: &'c Certificate,
+    /// Certificates that go along, up to one that the firmware knows.
+    pub chain: &'c [Certificate],
+    /// What the image and the signature are hashed with.
+    pub function: HashFunction,
+    /// Whether the certificates' time matters.
+    pub validity: Validity,
+    /// Whether the image may be signed already; then the new signature stands behind those that it has.
+    pub append: bool,
 }
 
 /// What was signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signed {
-    /// The image's Authenticode digest, SHA-256. It is what a `dbx` by hash would hold.
-    pub digest: [u8; 32],
+    /// The image's Authenticode digest. It is what a `dbx` by hash would hold.
+    pub digest: Digest,
     /// The length of the signed image.
     pub length: u64,
+    /// How many signatures it has now.
+    pub signatures: usize,
 }
 
-/// Why an image cannot be signed.
+/// What a key has to sign for an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prepared {
+    /// The image's Authenticode digest.
+    pub digest: Digest,
+    /// The message: the signature's signed attributes, in DER.
+    pub message: Vec<u8>,
+}
+
+/// Why an image cannot be signed, or its signatures not removed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The image.
@@ -63,6 +102,20 @@ pub enum Error {
     /// It is signed already.
     #[error("the image is signed already")]
     Signed,
+    /// It is not signed.
+    #[error("the image is not signed")]
+    NotSigned,
+    /// It has this very signature.
+    #[error("the image has this signature already")]
+    Twice,
+    /// Signatures that nothing can be added to, or that cannot be removed.
+    #[error("the signatures of the image, at {at:#x}, {fault}")]
+    Table {
+        /// Where they should begin.
+        at: u64,
+        /// What is wrong.
+        fault: TableFault,
+    },
     /// Its headers have no row that could point to a signature.
     #[error("the headers of the image have no place for a signature")]
     NoPlace,
@@ -80,36 +133,55 @@ pub enum Error {
     /// With its signature it would be larger than 4 GiB.
     #[error("the image is too large: with its signature it must end below 4 GiB")]
     TooBig,
-    /// The certificate has ended, or has not begun.
-    #[error("the certificate is valid from {from} to {until}, and not now")]
+    /// A certificate has ended, or has not begun.
+    #[error("the certificate{} is valid from {from} to {until}, and not now", of(subject.as_deref()))]
     Expired {
+        /// Whose it is, if it is one of the chain.
+        subject: Option<String>,
         /// When it begins.
         from: String,
         /// When it ends.
         until: String,
     },
+    /// A certificate of the chain that certifies no other.
+    #[error(
+        "the certificate of {subject} in the chain has issued neither the key's certificate nor another one of the chain"
+    )]
+    Unrelated {
+        /// Whose it is.
+        subject: String,
+    },
     /// The certificate is for another key.
     #[error("the certificate does not belong to the key")]
     OtherKey,
-    /// Only RSA with 2048 to 4096 bits.
-    #[error("the certificate's key is none of RSA with 2048 to 4096 bits")]
+    /// Only RSA with 2048 to 4096 bits, and two curves.
+    #[error("the certificate's key is none of RSA with 2048 to 4096 bits, ECDSA with P-256, ECDSA with P-384")]
     Algorithm,
+    /// ECDSA with SHA-512.
+    #[error("a signature by ECDSA with {0} cannot be verified here")]
+    Function(HashFunction),
     /// The key refused.
     #[error("the key cannot sign: {0}")]
     Key(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The certificate's key does not accept what the key signed.
     #[error("the key gave a signature that its certificate does not verify")]
     BadSignature,
+    /// A signature from elsewhere that is not the right one.
+    #[error("the signature is not one of this image, with {0}, by the certificate's key")]
+    OtherSignature(HashFunction),
     /// The signature cannot be put together.
     #[error("the signature cannot be encoded: {0}")]
     Encoding(#[from] der::Error),
-    /// The signed image cannot be written.
+    /// The image cannot be written.
     #[error("cannot write the image: {0}")]
     Write(#[source] io::Error),
 }
 
-/// Writes the image with a signature to `out`, which must be empty. An image whose length is not a multiple of eight is
-/// filled up with zeros, and the signature covers them.
+fn of(subject: Option<&str>) -> String {
+    subject.map(|subject| format!(" of {subject} in the chain")).unwrap_or_default()
+}
+
+/// Writes the image with a signature (SHA-256) to `out`, which must be empty; see [`Terms::sign`]. It must not be signed already.
 ///
 /// # Errors
 /// If the image, the key or the certificate is not fit for it; see [`Error`]. What `out` holds then is of no use.
@@ -120,127 +192,129 @@ pub fn sign(
     validity: Validity,
     out: &mut (impl Write + Seek),
 ) -> Result<Signed, Error> {
-    // Before megabytes are read.
-    certificate.check(validity)?;
-    if certificate.public_key() != signer.public_key() {
-        return Err(Error::OtherKey);
-    }
-    let mut unsigned = Unsigned::read(image)?;
-    expect_empty(out).map_err(Error::Write)?;
-    let digest = unsigned.copy(out)?;
-
-    let content = signature::Content::new(&digest)?;
-    let message = content.to_be_signed()?;
-    let bytes = signer.sign(&message).map_err(Error::Key)?;
-    certificate.verify(&message, &bytes)?;
-    let table = signature::table(&content.signed(certificate, bytes)?)?;
-
-    let length = unsigned.finish(&table)?;
-    out.write_all(&table).map_err(Error::Write)?;
-    out.seek(SeekFrom::Start(0)).map_err(Error::Write)?;
-    out.write_all(&unsigned.headers.bytes).map_err(Error::Write)?;
-    out.seek(SeekFrom::Start(length)).map_err(Error::Write)?;
-    out.flush().map_err(Error::Write)?;
-    Ok(Signed { digest, length })
+    Terms { validity, ..Terms::new(certificate) }.sign(image, signer, out)
 }
 
-/// The Authenticode digest (SHA-256) that the image has once it is signed.
+/// The Authenticode digest (SHA-256) that the image, which is not signed, has once it is.
 ///
 /// # Errors
 /// As [`sign`], as far as the image is concerned.
-pub fn digest(image: &impl Source) -> Result<[u8; 32], Error> {
-    Unsigned::read(image)?.copy(&mut io::sink())
+pub fn digest(image: &impl Source) -> Result<Digest, Error> {
+    Unsigned::read(image, false)?.copy(HashFunction::Sha256, &mut io::sink())
 }
 
-/// An image fit to be signed.
-struct Unsigned<'s, S> {
-    source: &'s S,
-    headers: Headers,
-    length: u64,
-    /// Of what stands behind the headers.
-    body: Checksum,
-}
-
-impl<'s, S: Source> Unsigned<'s, S> {
-    fn read(source: &'s S) -> Result<Self, Error> {
-        let image = Image::read(Borrowed(source))?;
-        let headers = Headers::read(source)?;
-        let signatures = headers.security().ok_or(Error::NoPlace)?;
-        if signatures.address != 0 || signatures.size != 0 {
-            return Err(Error::Signed);
-        }
-        check_gaps(&image, u64::try_from(headers.bytes.len()).unwrap_or(u64::MAX))?;
-        let length = source.length().map_err(|source| error::Error::Io { offset: 0, source })?;
-        Ok(Self { source, headers, length, body: Checksum::default() })
+impl<'c> Terms<'c> {
+    /// SHA-256, no further certificate, one that is valid now, an image that is not signed.
+    #[must_use]
+    pub fn new(certificate: &'c Certificate) -> Self {
+        let validity = Validity::At(SystemTime::now());
+        Self { certificate, chain: &[], function: HashFunction::Sha256, validity, append: false }
     }
 
-    /// Copies the image, filled up to a multiple of eight bytes, and hashes it: all but the checksum and the row
-    /// that points to the signature.
-    fn copy(&mut self, out: &mut impl Write) -> Result<[u8; 32], Error> {
-        let mut hash = Context::new(&SHA256);
-        let headers = &self.headers.bytes;
-        let (checksum, row) = (self.headers.checksum(), self.headers.security_row().ok_or(Error::NoPlace)?);
-        for part in [0..checksum.start, checksum.end..row.start, row.end..headers.len()] {
-            hash.update(headers.get(part).ok_or(Error::NoPlace)?);
+    /// Whether these certificates can sign at all, before a key is asked for.
+    ///
+    /// # Errors
+    /// If the key or the hash function cannot be used, if a certificate is not valid, or has nothing to do with the others.
+    pub fn check(&self) -> Result<(), Error> {
+        match (self.certificate.kind(), self.function) {
+            (Some(KeyKind::Rsa(bits)), _) if (2048..=4096).contains(&bits) => {}
+            (Some(KeyKind::P256 | KeyKind::P384), HashFunction::Sha256 | HashFunction::Sha384) => {}
+            (Some(KeyKind::P256 | KeyKind::P384), function) => return Err(Error::Function(function)),
+            (Some(KeyKind::Rsa(_)) | None, _) => return Err(Error::Algorithm),
         }
-        out.write_all(headers).map_err(Error::Write)?;
-        let start = u64::try_from(headers.len()).unwrap_or(u64::MAX);
-        let io = |offset, source| Error::Image(error::Error::Io { offset, source });
-        let body = &mut self.body;
-        let mut take = |chunk: &[u8]| {
-            hash.update(chunk);
-            body.update(chunk);
-            out.write_all(chunk).map_err(Error::Write)
+        let all = || core::iter::once(self.certificate).chain(self.chain);
+        for (number, certificate) in all().enumerate() {
+            let in_chain = (number > 0).then(|| certificate.subject());
+            certificate.check(self.validity, in_chain)?;
+        }
+        for certificate in self.chain {
+            if *certificate != *self.certificate
+                && !all().any(|other| other != certificate && certificate.issued(other))
+            {
+                return Err(Error::Unrelated { subject: certificate.subject() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the image with a signature to `out`, which must be empty. An image that is not signed and whose length is not a
+    /// multiple of eight is filled up with zeros, and the signature covers them.
+    ///
+    /// # Errors
+    /// If the image, the key or a certificate is not fit for it; see [`Error`]. What `out` holds then is of no use.
+    pub fn sign(
+        &self,
+        image: &impl Source,
+        signer: &dyn Signer,
+        out: &mut (impl Write + Seek),
+    ) -> Result<Signed, Error> {
+        // Before megabytes are read.
+        self.check()?;
+        if signer.public_key().is_some_and(|key| key != self.certificate.public_key()) {
+            return Err(Error::OtherKey);
+        }
+        self.write(image, out, |message| {
+            let signature = signer.sign(self.function, message).map_err(Error::Key)?;
+            self.verified(message, signature).ok_or(Error::BadSignature)
+        })
+    }
+
+    /// What a key that is elsewhere has to sign.
+    ///
+    /// # Errors
+    /// If the image or a certificate is not fit for it.
+    pub fn prepare(&self, image: &impl Source) -> Result<Prepared, Error> {
+        self.check()?;
+        let digest = Unsigned::read(image, self.append)?.copy(self.function, &mut io::sink())?;
+        Ok(Prepared { digest, message: Content::new(&digest)?.to_be_signed()? })
+    }
+
+    /// As [`Terms::sign`], with the signature that the key made of the message that [`Terms::prepare`] gives for this image. An
+    /// ECDSA signature is in DER, or two numbers, each as long as the curve's order.
+    ///
+    /// # Errors
+    /// As [`Terms::sign`], and if it is another signature.
+    pub fn attach(
+        &self,
+        image: &impl Source,
+        signature: &[u8],
+        out: &mut (impl Write + Seek),
+    ) -> Result<Signed, Error> {
+        self.check()?;
+        self.write(image, out, |message| {
+            self.verified(message, signature.to_vec()).ok_or(Error::OtherSignature(self.function))
+        })
+    }
+
+    fn write(
+        &self,
+        image: &impl Source,
+        out: &mut (impl Write + Seek),
+        sign: impl FnOnce(&[u8]) -> Result<Vec<u8>, Error>,
+    ) -> Result<Signed, Error> {
+        let mut unsigned = Unsigned::read(image, self.append)?;
+        unsigned.begin(out)?;
+        let digest = unsigned.copy(self.function, out)?;
+        let content = Content::new(&digest)?;
+        let signature = sign(&content.to_be_signed()?)?;
+        let row = signature::row(&content.signed(self, signature)?)?;
+        let signatures = unsigned.add(&row)?;
+        let length = unsigned.finish(out)?;
+        Ok(Signed { digest, length, signatures })
+    }
+
+    /// The signature as it goes into the image, if the certificate's key made it.
+    fn verified(&self, message: &[u8], signature: Vec<u8>) -> Option<Vec<u8>> {
+        let key = self.certificate.key();
+        let good = |signature: &[u8]| public_key::verify(key, self.function, message, signature).is_ok();
+        if good(&signature) {
+            return Some(signature);
+        }
+        let half = match self.certificate.kind()? {
+            KeyKind::P256 => 32,
+            KeyKind::P384 => 48,
+            KeyKind::Rsa(_) => return None,
         };
-        each_chunk(self.source, start..self.length, io, &mut take)?;
-        let end = self.length.checked_next_multiple_of(QUADWORD).ok_or(Error::TooBig)?;
-        let missing = usize::try_from(end.saturating_sub(self.length)).unwrap_or_default();
-        take([0; 8].get(..missing).unwrap_or_default())?;
-        self.length = end;
-        hash.finish().as_ref().try_into().map_err(|_| Error::Algorithm)
-    }
-
-    /// Points the headers to the signature, and gives the length of the whole.
-    fn finish(&mut self, table: &[u8]) -> Result<u64, Error> {
-        let size = u32::try_from(table.len()).map_err(|_| Error::TooBig)?;
-        let address = u32::try_from(self.length).map_err(|_| Error::TooBig)?;
-        address.checked_add(size).ok_or(Error::TooBig)?;
-        self.headers.set_security(Directory { address, size });
-        self.headers.set_u32(Field::CHECKSUM, 0);
-        let mut behind = Checksum::default();
-        behind.update(table);
-        let mut checksum = Checksum::default();
-        checksum.update(&self.headers.bytes);
-        let checksum = checksum.followed_by(&self.body).followed_by(&behind);
-        self.headers.set_u32(Field::CHECKSUM, checksum.value());
-        Ok(self.length.saturating_add(u64::from(size)))
-    }
-}
-
-/// Firmware hashes the headers, then each section by its place in the file, then as many bytes as are left to the
-/// file's length. Only if they follow one another is that the whole file, each byte once.
-fn check_gaps<S: Source>(image: &Image<S>, headers: u64) -> Result<(), Error> {
-    let mut sections: Vec<_> = image.sections().iter().filter(|section| !section.file_range.is_empty()).collect();
-    sections.sort_by_key(|section| section.file_range.start);
-    let mut at = headers;
-    for section in sections {
-        if section.file_range.start != at {
-            return Err(Error::Gap { at, before: section.name });
-        }
-        at = section.file_range.end;
-    }
-    Ok(())
-}
-
-/// A source that belongs to somebody else.
-struct Borrowed<'s, S>(&'s S);
-
-impl<S: Source> Source for Borrowed<'_, S> {
-    fn length(&self) -> io::Result<u64> {
-        self.0.length()
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.0.read_at(offset, buffer)
+        signature::from_numbers(&signature, half).filter(|signature| good(signature))
     }
 }

@@ -10,7 +10,7 @@ use crate::source::{self, Source};
 /// PKCS#7 `SignedData`: an Authenticode signature.
 pub const PKCS_SIGNED_DATA: u16 = 0x0002;
 /// What stands in front of each signature: its length, the revision, its kind.
-const HEADER: usize = 8;
+pub(crate) const HEADER: usize = 8;
 /// A signature has some kilobytes; what is in memory at a time has an end.
 const MOST: u64 = 4 << 20;
 

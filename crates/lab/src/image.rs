@@ -95,7 +95,8 @@ pub fn sign(image: &[u8], key: &Key) -> Result<Signed> {
     let mut out = Cursor::new(Vec::new());
     // The lab's keys are made once and used for years; firmware does not look at their time.
     let signed = sign::sign(&image, &file, &certificate, Validity::Ignored, &mut out)?;
-    Ok(Signed { bytes: out.into_inner(), digest: signed.digest })
+    let digest = signed.digest.as_bytes().try_into().context("the digest")?;
+    Ok(Signed { bytes: out.into_inner(), digest })
 }
 
 /// `image` without its signatures.

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Error, Result, ensure};
 use fs4::FileExt;
+use lockdown_firmware::Variable;
+use lockdown_firmware::load_option::LoadOption;
 
 use crate::boot::{self, Boot, Limits};
 use crate::console::Line;
@@ -20,7 +22,7 @@ use crate::keys::{Key, Keys, NEW_KEYS};
 use crate::machine::{Dom0, Extra, Firmware, Machine, Setup};
 use crate::plan::{MODULES, Plan, Step};
 use crate::root::{self, Root};
-use crate::varstore::{BootEntry, SecureBoot, Settings, Variable};
+use crate::varstore::{SecureBoot, Settings};
 
 /// Xen's programs that dom0 gets, from the folder of Debian's Xen.
 const XEN_PROGRAMS: &[&str] = &[
@@ -320,12 +322,13 @@ impl Lab {
                     exchange_key: self.keys.exchange.der.clone(),
                     trusted: vec![self.keys.trusted.der.clone()],
                     revoked: scenario.revoked.clone(),
+                    distrusted: Vec::new(),
                 }),
-                boot: vec![BootEntry {
-                    title: "xen".to_owned(),
-                    path: format!("\\{}", scenario.starts.replace('/', "\\")),
-                    options: scenario.options.clone(),
-                }],
+                boot: vec![LoadOption::file(
+                    "xen",
+                    &format!("\\{}", scenario.starts.replace('/', "\\")),
+                    &scenario.options,
+                )],
                 variables: scenario.variables.clone(),
             },
             disk,
