@@ -10,7 +10,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lockdown_core::tables::XEN_VERSIONS;
 
-pub(crate) use self::image::{ImageBuildArguments, ImageCommand, ImageVerifyArguments};
+pub(crate) use self::image::{ImageBuildArguments, ImageCommand, ImageInspectArguments, ImageVerifyArguments};
 pub(crate) use self::sbat::{
     SbatCheckArguments, SbatCommand, SbatCompareArguments, SbatShowArguments, SbatWriteArguments,
 };

@@ -1,6 +1,7 @@
 //! `xen-lockdown image`: unified images.
 
 mod build;
+mod inspect;
 mod trust;
 mod verify;
 
@@ -13,6 +14,7 @@ use crate::arguments::ImageCommand;
 pub(crate) fn run(command: &ImageCommand) -> Result<ExitCode> {
     match command {
         ImageCommand::Build(arguments) => build::run(arguments),
+        ImageCommand::Inspect(arguments) => inspect::run(arguments),
         ImageCommand::Verify(arguments) => verify::run(arguments),
     }
 }
