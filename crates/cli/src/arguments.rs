@@ -1,6 +1,7 @@
 //! The command line of `xen-lockdown`.
 
 mod image;
+mod sbat;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -10,8 +11,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use lockdown_core::tables::XEN_VERSIONS;
 
 pub(crate) use self::image::{
-    ImageAttachArguments, ImageBuildArguments, ImageCommand, ImagePrepareArguments, ImageSignArguments,
-    ImageUnsignArguments, ImageVerifyArguments, SignatureTerms,
+    ImageAttachArguments, ImageBuildArguments, ImageCommand, ImageInspectArguments, ImagePrepareArguments,
+    ImageSignArguments, ImageUnsignArguments, ImageVerifyArguments, SignatureTerms,
+};
+pub(crate) use self::sbat::{
+    SbatCheckArguments, SbatCommand, SbatCompareArguments, SbatShowArguments, SbatWriteArguments,
 };
 
 /// Secure Boot lockdown for Xen: what a locked Xen does with a command line, a configuration, an image.
@@ -40,6 +44,9 @@ pub(crate) enum Command {
     /// Make unified images: one xen.efi with its configuration, dom0's kernel and its ramdisk
     #[command(subcommand)]
     Image(ImageCommand),
+    /// Read, check, compare and write the tables by which images are revoked
+    #[command(subcommand)]
+    Sbat(SbatCommand),
     /// Make the guard in dom0's kernel: the source for kbuild and DKMS, or a module
     #[command(subcommand)]
     Guard(GuardCommand),

@@ -25,6 +25,7 @@ pub mod certificates;
 mod digest;
 mod error;
 mod headers;
+mod inspect;
 mod public_key;
 mod raw;
 pub mod sbat;
@@ -40,6 +41,7 @@ use std::path::Path;
 
 pub use digest::{Digest, HashFunction, Hasher};
 pub use error::{Area, Error, Fault, Part, Problem};
+pub use inspect::{HeaderFacts, SectionSource};
 pub use public_key::KeyKind;
 pub use section::{Characteristics, Contents, Name, Section};
 pub use signatures::{PKCS_SIGNED_DATA, SignatureRow, SignatureTable};

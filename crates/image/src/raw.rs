@@ -182,8 +182,8 @@ impl Headers {
 
 /// The size of a symbol.
 const SYMBOL: u64 = 18;
-/// Longer than any name, or beginning of one, that is looked for.
-const ENOUGH_OF_A_NAME: u64 = 16;
+/// Longer than any section's name is.
+const ENOUGH_OF_A_NAME: u64 = 64;
 /// The size of a row in the table of sections.
 pub(crate) const ROW: usize = size_of::<ImageSectionHeader>();
 

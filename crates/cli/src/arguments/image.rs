@@ -37,6 +37,8 @@ pub(crate) enum ImageCommand {
     Attach(ImageAttachArguments),
     /// Remove the signatures of an image
     Unsign(ImageUnsignArguments),
+    /// Show all that an image says, and what is wrong with it
+    Inspect(ImageInspectArguments),
     /// Say whether firmware and shim would start an image
     Verify(ImageVerifyArguments),
 }
@@ -71,6 +73,29 @@ pub(crate) struct ImageBuildArguments {
     /// The image that is made
     #[arg(long, value_name = "FILE")]
     pub(crate) output: PathBuf,
+    /// What to print
+    #[arg(long, value_name = "FORMAT", default_value = "human", value_parser = PossibleValuesParser::new(["human", "json"]))]
+    pub(crate) format: String,
+}
+
+const IMAGE_INSPECT_EXAMPLES: &str = "\
+Examples:
+  xen-lockdown image inspect unified.efi
+      headers, sections, signatures, configuration, kernel, ramdisk and SBAT; only beginnings are read
+  xen-lockdown image inspect --hashes --format json unified.efi
+      with a digest of each section, for a program
+
+Exit status: 0 no error found (warnings and notes do not count), 1 an error, 2 the file is no image or cannot be read.";
+
+#[derive(Debug, Args)]
+#[command(after_help = IMAGE_INSPECT_EXAMPLES)]
+pub(crate) struct ImageInspectArguments {
+    /// The image
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: PathBuf,
+    /// Read all of it: the SHA-256 of each section, and whether the checksum is right
+    #[arg(long)]
+    pub(crate) hashes: bool,
     /// What to print
     #[arg(long, value_name = "FORMAT", default_value = "human", value_parser = PossibleValuesParser::new(["human", "json"]))]
     pub(crate) format: String,

@@ -54,6 +54,12 @@ impl Certificate {
         self.parsed.tbs_certificate.issuer.to_string()
     }
 
+    /// Its serial number, as its bytes stand.
+    #[must_use]
+    pub fn serial(&self) -> &[u8] {
+        self.parsed.tbs_certificate.serial_number.as_bytes()
+    }
+
     /// From when and until when it is valid. Neither firmware nor shim looks at it.
     #[must_use]
     pub fn validity(&self) -> (String, String) {
