@@ -120,7 +120,7 @@ fn compare(lab: &Lab, case: &Case, folder: &TempDir) -> Result<Option<String>> {
         ];
     }
     // Xen has moved itself and speaks, its loader stopped, shim says no, or GRUB has a screen.
-    let words = ["Xen version ", "Unsupported relocation type", "Security Violation", "GNU GRUB"];
+    let words = ["Xen version ", "Unsupported relocation type", "Verification failed", "GNU GRUB"];
     scenario.stop_at.extend(words.map(str::to_owned));
 
     let place = |name: &str| folder.path().join(format!("{}-{name}", case.name));
@@ -151,7 +151,7 @@ fn press_a_key(machine: &Machine, words: &[&str]) -> Result<()> {
     while Instant::now() < patience {
         let log = log()?;
         if words.iter().any(|word| log.contains(word)) {
-            if log.contains("Security Violation") {
+            if log.contains("Verification failed") {
                 machine.types("\r")?;
                 std::thread::sleep(Duration::from_secs(1));
             }
@@ -197,7 +197,7 @@ fn outcome_of(answer: &Value) -> Result<Option<Outcome>> {
 fn observed(boot: &Boot) -> Result<Outcome> {
     match &boot.end {
         End::Refused(_) => Ok(RefusedBy("firmware")),
-        End::Seen(text) if text.contains("Security Violation") => Ok(RefusedBy("shim")),
+        End::Seen(text) if text.contains("Verification failed") => Ok(RefusedBy("shim")),
         End::Seen(text) | End::XenStopped(text) | End::NotStarted(text)
             if text.contains("Unsupported relocation type") =>
         {
