@@ -15,12 +15,12 @@ Examples:
   xen-lockdown image sign --append --key new.key --cert new.crt --output both.efi signed.efi
       for firmware that knows one of two keys
 
-The key: PEM or DER; PKCS#8, also encrypted, PKCS#1 or SEC1; RSA with 2048 to 4096 bits, ECDSA
-with P-256 or P-384. Or a token, by its URI (RFC 7512); module-path= in it or
-XEN_LOCKDOWN_PKCS11_MODULE names the module, otherwise p11-kit finds it. A pass phrase, or the
-token's PIN, comes from --passphrase-file, from XEN_LOCKDOWN_PASSPHRASE, or is asked for at the
-terminal. pin-source=file:/PATH in the URI names a file, too. pin-value= holds the PIN itself, and
-whoever lists processes can read it.
+The key: PEM or DER; PKCS#8, also encrypted, PKCS#1 or SEC1; RSA with 2048 to 4096 bits, or ECDSA
+with P-256 or P-384, which not all firmware takes (OVMF does not). Or a token, by its URI (RFC
+7512); module-path= in it or XEN_LOCKDOWN_PKCS11_MODULE names the module, otherwise p11-kit finds
+it. A pass phrase, or the token's PIN, comes from --passphrase-file, from XEN_LOCKDOWN_PASSPHRASE,
+or is asked for at the terminal. pin-source=file:/PATH in the URI names a file, too. pin-value=
+holds the PIN itself, and whoever lists processes can read it.
 
 Exit status: 0 signed, 1 refused because of what the image or a certificate is, 2 anything else
 (usage, a file that cannot be read or is something else, a pass phrase, a token).";

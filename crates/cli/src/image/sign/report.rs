@@ -41,6 +41,9 @@ impl Report<'_> {
             line("valid", &format!("{from} to {until}"));
             line("fingerprint", &format!("{:?}", certificate.fingerprint()));
         }
+        if let Some(note) = self.note() {
+            line("note", note);
+        }
         if signed.signatures > 1 {
             line("signatures", &signed.signatures.to_string());
         }
@@ -90,11 +93,19 @@ impl Report<'_> {
         Ok(ExitCode::from(1))
     }
 
+    /// What makes a signature less useful than it looks.
+    fn note(&self) -> Option<&'static str> {
+        let kind = self.terms?.certificate.kind()?;
+        matches!(kind, KeyKind::P256 | KeyKind::P384)
+            .then_some("OVMF takes no signature by ECDSA, other firmware may not: try it where it is to boot")
+    }
+
     fn document(&self) -> Value {
         let mut document = json!({ "schema": format!("xen-lockdown/{}/1", self.schema), "refused": null });
         if let Some(terms) = self.terms {
             document["certificate"] = certificate(terms.certificate);
             document["chain"] = terms.chain.iter().map(certificate).collect();
+            document["notes"] = self.note().into_iter().collect();
         }
         document[if self.schema == "image-prepare" { "prepared" } else { "image" }] = Value::Null;
         document
