@@ -1,7 +1,7 @@
 //! Files that the command reads and writes.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -35,6 +35,17 @@ pub(crate) fn open(path: &Path) -> Result<File> {
         bail!("{} is not a regular file", path.display());
     }
     File::open(path).with_context(|| unread(path))
+}
+
+/// Reads a regular file that is no longer than it should be.
+pub(crate) fn read(path: &Path, longest: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = open(path)?.take(longest.saturating_add(1)).read_to_end(&mut bytes);
+    read.with_context(|| unread(path))?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > longest {
+        bail!("{} is longer than {} KiB: it is something else", path.display(), longest >> 10);
+    }
+    Ok(bytes)
 }
 
 /// Refuses what may not be replaced: an input, and what is no file.
