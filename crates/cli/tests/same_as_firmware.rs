@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use certificates::{Authority, Pair};
 use lockdown_firmware::{Attributes, Guid, Variable};
-use lockdown_image::sign::{Terms, Validity};
+use lockdown_image::sign::{Terms, Validity, unsign};
 use lockdown_image::verify::{Certificate, Evidence};
 use lockdown_image::{HashFunction, Image};
 use lockdown_lab::boot::{Boot, End};
@@ -41,8 +41,6 @@ use tempfile::TempDir;
 const SBAT: &[u8] = b"sbat,1,SBAT Version,sbat,1,https://github.com/rhboot/shim/blob/main/SBAT.md\n\
     xen.lab,2,xen-lockdown,xen,4.20,https://example.org\n";
 const CONFIG: &[u8] = b"[global]\ndefault=xen\n[xen]\noptions=com1=115200,8n1 console=com1\nkernel=vmlinuz\n";
-
-const KERNEL: &[u8] = b"no kernel";
 
 /// Who starts the image, and what it is to know.
 struct Case {
@@ -120,7 +118,13 @@ fn compare(lab: &Lab, case: &Case, folder: &TempDir) -> Result<Option<String>> {
         ];
     }
     // Xen has moved itself and speaks, its loader stopped, shim says no, or GRUB has a screen.
-    let words = ["Xen version ", "Unsupported relocation type", "Verification failed", "GNU GRUB"];
+    let words = [
+        "Xen version ",
+        "Unsupported relocation type",
+        "could not be verified",
+        "Verification failed",
+        "GNU GRUB",
+    ];
     scenario.stop_at.extend(words.map(str::to_owned));
 
     let place = |name: &str| folder.path().join(format!("{}-{name}", case.name));
@@ -199,7 +203,7 @@ fn observed(boot: &Boot) -> Result<Outcome> {
         End::Refused(_) => Ok(RefusedBy("firmware")),
         End::Seen(text) if text.contains("Verification failed") => Ok(RefusedBy("shim")),
         End::Seen(text) | End::XenStopped(text) | End::NotStarted(text)
-            if text.contains("Unsupported relocation type") =>
+            if text.contains("Unsupported relocation type") || text.contains("could not be verified") =>
         {
             Ok(RefusedBy("xen"))
         }
@@ -236,7 +240,7 @@ fn digest(image: &[u8], function: HashFunction) -> Vec<u8> {
 }
 
 /// Xen with a configuration, and generations if asked for. What shim does not load is loaded, if asked for.
-fn unified(lab: &Lab, sbat: Option<&[u8]>, keep_relocations: bool) -> Vec<u8> {
+fn unified(lab: &Lab, sbat: Option<&[u8]>, keep_relocations: bool, kernel: &[u8]) -> Vec<u8> {
     let mut xen = lab.stock.image.clone();
     if keep_relocations {
         let image = Image::read(&xen[..]).unwrap();
@@ -246,8 +250,7 @@ fn unified(lab: &Lab, sbat: Option<&[u8]>, keep_relocations: bool) -> Vec<u8> {
     let image = Image::read(&xen[..]).unwrap();
     let parts = lockdown_unify::Parts {
         config: Some(&CONFIG),
-        // Nobody looks into it before Xen speaks.
-        kernel: Some(&KERNEL),
+        kernel: Some(&kernel),
         sbat: sbat.as_ref().map(|text| text as &dyn lockdown_image::Source),
         ..lockdown_unify::Parts::default()
     };
@@ -269,7 +272,8 @@ fn cases(lab: &Lab) -> Vec<Case> {
     let stranger = Authority::make().unwrap().leaf("stranger");
     let wide = root.wide_leaf("wide");
     let (p256, p384) = (root.curve_leaf("p256", "P-256"), root.curve_leaf("p384", "P-384"));
-    let image = unified(lab, None, false);
+    // Without shim nobody looks into it before Xen speaks.
+    let image = unified(lab, None, false, b"no kernel");
     let good = with_sha256(&image, &leaf);
     let lists =
         |pairs: &[&Pair]| varstore::certificates(&pairs.iter().map(|pair| pair.der.clone()).collect::<Vec<_>>());
@@ -341,7 +345,7 @@ fn cases(lab: &Lab) -> Vec<Case> {
     ];
 
     // Behind shim, whose own signature firmware trusts by the lab's key.
-    let for_shim = unified(lab, Some(SBAT), true);
+    let for_shim = unified(lab, Some(SBAT), true, &lab.kernel);
     let lab_trusts =
         [trusts.clone(), varstore::certificates(std::slice::from_ref(&lab.keys.trusted.der))].concat();
     let only_lab = varstore::certificates(std::slice::from_ref(&lab.keys.trusted.der));
@@ -353,6 +357,10 @@ fn cases(lab: &Lab) -> Vec<Case> {
         })
     };
     let by_shim = || RefusedBy("shim");
+    let mut unsigned_kernel = Cursor::new(Vec::new());
+    unsign(&&lab.kernel[..], &mut unsigned_kernel).unwrap();
+    let unsigned_kernel = unsigned_kernel.into_inner();
+    let our_kernel = with_sha256(&unsigned_kernel, &leaf);
     let grub = fs::read(lab.root.file("/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed").unwrap()).unwrap();
     cases.extend([
         shim("shim-good", &shim_good, Boots),
@@ -360,9 +368,13 @@ fn cases(lab: &Lab) -> Vec<Case> {
         shim("shim-not-trusted", &shim_good, refused()).but(|case| case.via = Via::Shim { trusted: false }),
         shim("shim-one-byte", &flipped(&shim_good, 0x2000), by_shim()),
         shim("shim-unsigned", &for_shim, by_shim()),
-        shim("shim-relocations-dropped", &with_sha256(&unified(lab, Some(SBAT), false), &leaf), RefusedBy("xen")),
-        shim("shim-no-sbat", &with_sha256(&unified(lab, None, true), &leaf), by_shim()),
-        shim("shim-bad-sbat", &with_sha256(&unified(lab, Some(b"sbat,1\n"), true), &leaf), by_shim()),
+        shim(
+            "shim-relocations-dropped",
+            &with_sha256(&unified(lab, Some(SBAT), false, &lab.kernel), &leaf),
+            RefusedBy("xen"),
+        ),
+        shim("shim-no-sbat", &with_sha256(&unified(lab, None, true, &lab.kernel), &leaf), by_shim()),
+        shim("shim-bad-sbat", &with_sha256(&unified(lab, Some(b"sbat,1\n"), true, &lab.kernel), &leaf), by_shim()),
         shim("shim-sbat-revoked", &shim_good, by_shim())
             .but(|case| case.variables = stored("SbatLevel", b"sbat,1,2099010100\nxen.lab,3\n".to_vec())),
         shim("shim-sbat-high-enough", &shim_good, Boots)
@@ -379,6 +391,17 @@ fn cases(lab: &Lab) -> Vec<Case> {
         shim("shim-p256", &with_sha256(&for_shim, &p256), by_shim()),
         shim("shim-two-first-revoked", &with_sha256(&with_sha256(&for_shim, &other), &leaf), Boots)
             .but(|case| case.dbx = lists(&[&other])),
+        shim(
+            "shim-kernel-unsigned",
+            &with_sha256(&unified(lab, Some(SBAT), true, &unsigned_kernel), &leaf),
+            RefusedBy("xen"),
+        ),
+        shim("shim-kernel-ours", &with_sha256(&unified(lab, Some(SBAT), true, &our_kernel), &leaf), Boots),
+        shim(
+            "shim-kernel-no-image",
+            &with_sha256(&unified(lab, Some(SBAT), true, b"no kernel"), &leaf),
+            RefusedBy("xen"),
+        ),
         shim("shim-vendor", &grub, Boots).but(|case| case.db.clone_from(&only_lab)),
     ]);
     cases

@@ -65,7 +65,7 @@ fn sign_with(image: &[u8], pair: &Pair, chain: &[&Pair], function: HashFunction)
 }
 
 fn evidence(image: &[u8]) -> Evidence {
-    Evidence::gather(&Image::read(image).unwrap(), &HashFunction::ALL).unwrap()
+    Evidence::gather_for_shim(&Image::read(image).unwrap(), &HashFunction::ALL).unwrap()
 }
 
 /// A database with these certificates.
@@ -360,6 +360,31 @@ fn xen_stops_behind_a_shim_that_did_not_load_its_relocations() {
         by_firmware(&image(0x4200_0040, ".config"), with(&[&leaf]), Database::default()),
         "trusted-certificate"
     );
+}
+
+#[test]
+fn xen_asks_shim_about_the_kernel() {
+    let Some(root) = Authority::make() else { return };
+    let (leaf, other) = (root.leaf("leaf"), root.leaf("other"));
+    let kernel = Pe::new().with(".text", &[0x90; 0x40]).build();
+    let xen = |kernel: &[u8], config: &str| {
+        let pe = Pe::new().with(".sbat", &padded(SBAT)).with(config, b"[xen]\n").with(".kernel", kernel);
+        sign(&pe.but(|pe| pe.image_size = 0x2_0000).build(), &leaf, &[])
+    };
+    let shim = Shim { db: with(&[&leaf]), mok: with(&[&other]), dbx: Database::default(), ..Shim::default() };
+    let judge = |image: &[u8]| shim.judge(&evidence(image));
+    let by_xen = |answer: &Answer| matches!(answer, Answer::Refused { by: Judge::Xen, .. });
+    assert_eq!(judge(&xen(&sign(&kernel, &other, &[]), ".config")).id(), "trusted-certificate");
+    for refused in [kernel.clone(), b"an ELF file".to_vec(), sign(&kernel, &root.leaf("third"), &[])] {
+        let answer = judge(&xen(&refused, ".config"));
+        assert!(by_xen(&answer) && answer.id() == "kernel-refused", "{answer:?}");
+        assert_eq!(judge(&xen(&refused, ".other")).id(), "trusted-certificate", "not Xen");
+        let image = xen(&refused, ".config");
+        assert_eq!(by_firmware(&image, with(&[&leaf]), Database::default()), "trusted-certificate", "nobody asks");
+    }
+    let image = xen(&kernel, ".config");
+    let shallow = Evidence::gather(&Image::read(&image[..]).unwrap(), &[]).unwrap();
+    assert_eq!(shim.judge(&shallow).id(), "kernel-not-read");
 }
 
 #[test]
