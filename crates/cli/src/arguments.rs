@@ -1,6 +1,7 @@
 //! The command line of `xen-lockdown`.
 
 mod image;
+mod sbat;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -10,8 +11,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use lockdown_core::tables::XEN_VERSIONS;
 
 pub(crate) use self::image::{
-    ImageAttachArguments, ImageBuildArguments, ImageCommand, ImagePrepareArguments, ImageSignArguments,
-    ImageUnsignArguments, SignatureTerms,
+    ImageAttachArguments, ImageBuildArguments, ImageCommand, ImageInspectArguments, ImagePrepareArguments,
+    ImageSignArguments, ImageUnsignArguments, ImageVerifyArguments, SignatureTerms,
+};
+pub(crate) use self::sbat::{
+    SbatCheckArguments, SbatCommand, SbatCompareArguments, SbatShowArguments, SbatWriteArguments,
 };
 
 /// Secure Boot lockdown for Xen: what a locked Xen does with a command line, a configuration, an image.
@@ -22,6 +26,9 @@ pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
 }
+
+/// The release of Xen that is meant where none is named.
+pub(crate) const DEFAULT_XEN: &str = "4.20";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -37,6 +44,9 @@ pub(crate) enum Command {
     /// Make unified images: one xen.efi with its configuration, dom0's kernel and its ramdisk
     #[command(subcommand)]
     Image(ImageCommand),
+    /// Read, check, compare and write the tables by which images are revoked
+    #[command(subcommand)]
+    Sbat(SbatCommand),
     /// Make the guard in dom0's kernel: the source for kbuild and DKMS, or a module
     #[command(subcommand)]
     Guard(GuardCommand),
@@ -91,7 +101,7 @@ pub(crate) struct LintArguments {
     #[arg(long)]
     pub(crate) secure_boot: bool,
     /// The release of Xen whose options count
-    #[arg(long, value_name = "VERSION", default_value = "4.20", value_parser = PossibleValuesParser::new(XEN_VERSIONS))]
+    #[arg(long, value_name = "VERSION", default_value = DEFAULT_XEN, value_parser = PossibleValuesParser::new(XEN_VERSIONS))]
     pub(crate) xen: String,
     /// Further values that a downstream declares safe (a file as in policy/README.md)
     #[arg(long, value_name = "FILE")]
@@ -430,7 +440,7 @@ pub(crate) struct DecodeArguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
     /// The release of Xen
-    #[arg(long, value_name = "VERSION", default_value = "4.20", value_parser = PossibleValuesParser::new(XEN_VERSIONS))]
+    #[arg(long, value_name = "VERSION", default_value = DEFAULT_XEN, value_parser = PossibleValuesParser::new(XEN_VERSIONS))]
     pub(crate) xen: String,
     /// As a guard that was loaded with strict=1
     #[arg(long)]

@@ -1,7 +1,10 @@
 //! `xen-lockdown image`: unified images.
 
 mod build;
+mod inspect;
 mod sign;
+mod trust;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -16,5 +19,7 @@ pub(crate) fn run(command: &ImageCommand) -> Result<ExitCode> {
         ImageCommand::Prepare(arguments) => sign::prepare(arguments),
         ImageCommand::Attach(arguments) => sign::attach(arguments),
         ImageCommand::Unsign(arguments) => sign::unsign(arguments),
+        ImageCommand::Inspect(arguments) => inspect::run(arguments),
+        ImageCommand::Verify(arguments) => verify::run(arguments),
     }
 }

@@ -6,12 +6,14 @@ mod json;
 mod judge;
 mod sarif;
 
+use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use lockdown_core::{Level, XenVersion};
 use lockdown_policy::{Compiled, Overlay};
 
-use crate::arguments::{FailOn, Format, LintArguments};
+use crate::arguments::{DEFAULT_XEN, FailOn, Format, LintArguments};
 use crate::lint::input::{Findings, Input, Trouble};
 use crate::lint::judge::Judged;
 
@@ -43,6 +45,32 @@ pub(crate) fn run(arguments: &LintArguments) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// What a locked Xen makes of the LoadOptions of a boot entry, behind what is signed in its image.
+pub(crate) struct BootEntry(Report);
+
+impl BootEntry {
+    /// Judges Xen's reading of `text`.
+    pub(crate) fn judge(image: &Path, entry: &str, text: &str) -> anyhow::Result<Self> {
+        let xen = XenVersion::from_name(DEFAULT_XEN).context("there is no option set")?;
+        let (mut inputs, mut troubles) = (Vec::new(), Vec::new());
+        input::from_boot_entry(image, entry, text, &mut Findings { inputs: &mut inputs, troubles: &mut troubles });
+        let compiled = Compiled::builtin();
+        let locked = Some(Level::Integrity);
+        let judged = inputs.into_iter().map(|input| judge::judge(input, &compiled, xen, locked)).collect();
+        Ok(Self(Report { xen, judged, troubles: Vec::new() }))
+    }
+
+    /// As `lint` prints it.
+    pub(crate) fn print(&self) -> anyhow::Result<()> {
+        human::print(&self.0, false)
+    }
+
+    /// As `lint --format json` has its inputs.
+    pub(crate) fn json(&self) -> serde_json::Result<serde_json::Value> {
+        json::inputs(&self.0)
+    }
 }
 
 fn judge(arguments: &LintArguments) -> anyhow::Result<Report> {

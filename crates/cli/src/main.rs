@@ -5,12 +5,14 @@
 mod arguments;
 mod explain;
 mod files;
+mod findings;
 mod guard;
 mod hypercall;
 mod image;
 mod lint;
 mod module;
 mod prove;
+mod sbat;
 mod status;
 mod xen;
 
@@ -40,6 +42,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Prove(arguments) => prove::run(&arguments),
         Command::Xen(command) => xen::run(&command),
         Command::Image(command) => image::run(&command),
+        Command::Sbat(command) => sbat::run(&command),
         Command::Guard(command) => module::run(&command),
         Command::Hypercall(command) => hypercall::run(&command),
         Command::Status(arguments) => status::run(&arguments),

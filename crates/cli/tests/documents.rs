@@ -8,6 +8,11 @@ mod builder;
 #[path = "support/signing.rs"]
 mod signing;
 
+use std::fs;
+use std::path::Path;
+
+use builder::Pe;
+use lockdown_image::sbat::HEADER;
 use signing::Folder;
 
 #[test]
@@ -70,4 +75,37 @@ fn run_all(folder: &Folder, token: bool, examples: impl IntoIterator<Item = Stri
         assert!(output.status.success(), "{example}\n{}", String::from_utf8_lossy(&output.stderr));
     }
     count
+}
+
+#[test]
+fn the_examples_of_sbat_are_as_shown() {
+    let table = |generation: &str| {
+        format!("{HEADER}\nxen.example,{generation},Example,xen,4.20.0-1,mail:security@example.org\n")
+    };
+    let mut padded = table("1").into_bytes();
+    padded.resize(padded.len().next_multiple_of(0x20), 0);
+    let image = Pe::new().with(".text", &[0x90; 0x20]).with(".sbat", &padded).build();
+    run_examples(
+        "sbat.md",
+        &[
+            ("unified.efi", &image),
+            ("fixed.csv", table("2").as_bytes()),
+            ("revocations.csv", b"sbat,1,2026090100\nshim,4\nxen.example,2\n"),
+        ],
+    );
+}
+
+/// Runs the examples of a page in a folder with these files.
+fn run_examples(page: &str, files: &[(&str, &[u8])]) {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join(page);
+    fs::copy(Path::new("../../docs").join(page), &copy).unwrap();
+    let inputs = copy.with_extension("in");
+    fs::create_dir(&inputs).unwrap();
+    for (name, bytes) in files {
+        fs::write(inputs.join(name), bytes).unwrap();
+    }
+    let examples = trycmd::TestCases::new();
+    examples.case(&copy);
+    examples.run();
 }

@@ -140,7 +140,7 @@ menuentry 'Xen' {
 }
 submenu 'More' {
 	menuentry 'Chained' {
-		chainloader /EFI/xen/xen.efi section -- mem=1G -- quiet
+		chainloader /EFI/xen/xen.efi xen.efi section -- mem=1G -- quiet
 	}
 }
 ";

@@ -156,12 +156,11 @@ impl<'a> Build<'a> {
     }
 
     fn kept(&self) -> Result<Vec<Kept<'a>>, Error> {
-        let strings = self.strings();
         let mut kept = Vec::new();
         for section in self.sections {
             let mut name = section.name;
             if self.drop_debug {
-                let long = self.long_name(strings, &name)?;
+                let long = self.headers.long_name(self.base, &name)?;
                 let whole = long.as_deref().unwrap_or(name.as_bytes());
                 if whole.starts_with(b".debug_") || whole.starts_with(b".zdebug_") {
                     continue;
@@ -176,27 +175,6 @@ impl<'a> Build<'a> {
             kept.push(Kept { section, name, file: 0 });
         }
         Ok(kept)
-    }
-
-    /// Where the names of more than eight bytes stand: behind the symbols.
-    fn strings(&self) -> Option<u64> {
-        let symbols = u64::from(self.headers.u32(Field::SYMBOLS_AT));
-        let size = u64::from(self.headers.u32(Field::SYMBOL_COUNT)).checked_mul(SYMBOL)?;
-        if symbols == 0 { None } else { symbols.checked_add(size) }
-    }
-
-    /// The name that a row like `/123` stands for, or as much of it as matters.
-    fn long_name(&self, strings: Option<u64>, name: &Name) -> Result<Option<Vec<u8>>, Error> {
-        let number = name.as_bytes().strip_prefix(b"/").and_then(|digits| core::str::from_utf8(digits).ok());
-        let (Some(strings), Some(number)) = (strings, number.and_then(|digits| digits.parse::<u32>().ok())) else {
-            return Ok(None);
-        };
-        let at = strings.saturating_add(u64::from(number));
-        let length = self.base.length().map_err(|source| error::Error::Io { offset: at, source })?;
-        let size = length.saturating_sub(at).min(ENOUGH_OF_A_NAME);
-        let bytes = source::read(self.base, at.min(length), size, Part::Section)?;
-        let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
-        Ok(bytes.get(..end).filter(|name| !name.is_empty()).map(<[u8]>::to_vec))
     }
 
     fn lay_out(mut self, kept: &[Kept<'a>]) -> Result<Unified<'a>, Error> {
@@ -357,14 +335,10 @@ impl<'a> Build<'a> {
     }
 }
 
-/// The size of a symbol.
-const SYMBOL: u64 = 18;
 /// The size of an entry of the debug directory. Its last four bytes are a place in the file.
 const DEBUG_ENTRY: usize = 28;
 /// A debug directory has a handful of entries.
 const MOST_DEBUG: u64 = 64 << 10;
-/// Longer than any prefix that is looked for.
-const ENOUGH_OF_A_NAME: u64 = 16;
 /// The largest alignment in the file.
 const MOST_IN_FILE: u32 = 64 << 10;
 /// Firmware sets access rights by page.

@@ -175,7 +175,7 @@ impl<S: Source> Image<S> {
     }
 
     /// What is hashed behind the headers, in order.
-    fn hashed_behind(&self, headers: &Headers) -> Result<Vec<Range<u64>>, Error> {
+    pub(crate) fn hashed_behind(&self, headers: &Headers) -> Result<Vec<Range<u64>>, Error> {
         let length = self.source.length().map_err(|source| Error::Io { offset: 0, source })?;
         let mut ranges: Vec<_> = self
             .sections

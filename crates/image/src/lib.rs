@@ -15,27 +15,33 @@
 //!
 //! Relocations are not applied. Those of xen.efi are in its own sections.
 //!
-//! [`build`] adds sections to an image, [`sign`] signs it for Secure Boot.
+//! [`build`] adds sections to an image, [`sign`] signs it for Secure Boot, [`sbat`] reads the table by which it is revoked.
 
 #![forbid(unsafe_code)]
 #![warn(clippy::arithmetic_side_effects, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 pub mod build;
+pub mod certificates;
 mod digest;
 mod error;
 mod headers;
+mod inspect;
 mod public_key;
 mod raw;
+pub mod sbat;
 mod section;
 pub mod sign;
+mod signature_algorithm;
 mod signatures;
 mod source;
+pub mod verify;
 
 use std::fs::File;
 use std::path::Path;
 
 pub use digest::{Digest, HashFunction, Hasher};
 pub use error::{Area, Error, Fault, Part, Problem};
+pub use inspect::{HeaderFacts, SectionSource};
 pub use public_key::KeyKind;
 pub use section::{Characteristics, Contents, Name, Section};
 pub use signatures::{PKCS_SIGNED_DATA, SignatureRow, SignatureTable};
@@ -86,10 +92,29 @@ impl<S: Source> Image<S> {
 
     /// Reads a section of this image.
     pub fn contents(&self, section: &Section) -> Result<Contents, Error> {
+        self.beginning(section, u64::MAX)
+    }
+
+    /// Reads a section of this image, or its first `most` bytes if there are more in the file.
+    pub fn beginning(&self, section: &Section, most: u64) -> Result<Contents, Error> {
         let virtual_size = u64::from(section.virtual_size);
         let in_file = section.file_range.end.saturating_sub(section.file_range.start);
         let offset = section.file_range.start;
-        let bytes = source::read(&self.source, offset, in_file.min(virtual_size), Part::Section)?;
+        let bytes = source::read(&self.source, offset, in_file.min(virtual_size).min(most), Part::Section)?;
         Ok(Contents { bytes, zeros: virtual_size.saturating_sub(in_file) })
+    }
+
+    /// The first section of a name that may be longer than Xen looks for: whole, where it stands behind the symbols, or cut after eight
+    /// bytes.
+    pub(crate) fn find_long(&self, name: &str) -> Result<Option<&Section>, Error> {
+        let headers = raw::Headers::read(&self.source)?;
+        for section in &self.sections {
+            let long = headers.long_name(&self.source, &section.name)?;
+            let cut = name.as_bytes().get(..8).unwrap_or(name.as_bytes());
+            if long.map_or(section.name.as_bytes() == cut, |long| long == name.as_bytes()) {
+                return Ok(Some(section));
+            }
+        }
+        Ok(None)
     }
 }

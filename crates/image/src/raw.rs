@@ -12,6 +12,7 @@ use object::pe::{
 use object::pod;
 
 use crate::error::{Error, Fault, Part, Problem};
+use crate::section::Name;
 use crate::source::{self, Source};
 
 /// How much of a file is held at a time.
@@ -138,6 +139,22 @@ impl Headers {
         }
     }
 
+    /// The name that a row like `/123` stands for, or as much of it as matters: names of more than eight bytes stand behind
+    /// the symbols.
+    pub(crate) fn long_name(&self, source: &dyn Source, name: &Name) -> Result<Option<Vec<u8>>, Error> {
+        let number = name.as_bytes().strip_prefix(b"/").and_then(|digits| core::str::from_utf8(digits).ok());
+        let number = number.and_then(|digits| digits.parse::<u32>().ok());
+        let symbols = u64::from(self.u32(Field::SYMBOLS_AT));
+        let Some(number) = number.filter(|_| symbols != 0) else { return Ok(None) };
+        let size = u64::from(self.u32(Field::SYMBOL_COUNT)).saturating_mul(SYMBOL);
+        let at = symbols.saturating_add(size).saturating_add(u64::from(number));
+        let length = source.length().map_err(|source| Error::Io { offset: at, source })?;
+        let size = length.saturating_sub(at).min(ENOUGH_OF_A_NAME);
+        let bytes = source::read(source, at.min(length), size, Part::Section)?;
+        let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+        Ok(bytes.get(..end).filter(|name| !name.is_empty()).map(<[u8]>::to_vec))
+    }
+
     fn directory(&self, number: usize) -> Option<Directory> {
         let row = self.directory_row(number)?;
         let size = row.start.saturating_add(offset_of!(ImageDataDirectory, size));
@@ -163,6 +180,10 @@ impl Headers {
     }
 }
 
+/// The size of a symbol.
+const SYMBOL: u64 = 18;
+/// Longer than any section's name is.
+const ENOUGH_OF_A_NAME: u64 = 64;
 /// The size of a row in the table of sections.
 pub(crate) const ROW: usize = size_of::<ImageSectionHeader>();
 

@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use lockdown_debian::fetch::{self, Release};
+use lockdown_firmware::{Attributes, Guid, Variable};
 use lockdown_lab::boot::{Boot, End};
 use lockdown_lab::hypervisor::{self, BuiltXen, Settings, Tree};
 use lockdown_lab::image::Parts;
@@ -24,7 +25,6 @@ use lockdown_lab::plan::{Plan, Step};
 use lockdown_lab::prove;
 use lockdown_lab::root::SHARED;
 use lockdown_lab::toolstack;
-use lockdown_lab::varstore::{BOOT_SERVICE, GLOBAL, Guid, NON_VOLATILE, RUNTIME, SHIM, Variable};
 
 /// What every boot says to Xen; a locked one honours it too.
 const USUAL: &str = "console=com1 com1=115200,8n1 loglvl=all dom0_mem=512M,max:512M";
@@ -95,7 +95,10 @@ enum Content {
 const ON_DISK: &str = "file";
 
 /// A variable that somebody stored: name, owner, attributes beside those of every variable, value.
-type Stored = (&'static str, Guid, u32, &'static [u8]);
+type Stored = (&'static str, Guid, Attributes, &'static [u8]);
+
+/// For the operating system too.
+const SHOWN: Attributes = Attributes::BOOT_SERVICE.and(Attributes::RUNTIME);
 
 /// How Xen is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -159,7 +162,7 @@ const UNVERIFIED: Seen = Line("Xen cannot verify dom0's kernel and ramdisk, whic
 const MULTIBOOT2_EFI: Way = Way::Multiboot2Efi { secure_boot: false };
 const SECURE: Way = Way::Unified { secure_boot: true, variable: None };
 
-const fn stored(name: &'static str, vendor: Guid, attributes: u32, value: &'static [u8]) -> Way {
+const fn stored(name: &'static str, vendor: Guid, attributes: Attributes, value: &'static [u8]) -> Way {
     Way::Unified { secure_boot: true, variable: Some((name, vendor, attributes, value)) }
 }
 
@@ -200,7 +203,7 @@ const ROWS: &[Row] = &[
     // What the firmware's variables say.
     Row {
         name: "shim does not verify, says its own variable",
-        way: stored("MokSBState", SHIM, BOOT_SERVICE, &[1]),
+        way: stored("MokSBState", Guid::SHIM, Attributes::BOOT_SERVICE, &[1]),
         build: Build::Firmware,
         says: PLAIN,
         seen: &[NotLocked, Honoured("efi=no-rs")],
@@ -208,7 +211,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "shim verifies, says its own variable",
-        way: stored("MokSBState", SHIM, BOOT_SERVICE, &[0]),
+        way: stored("MokSBState", Guid::SHIM, Attributes::BOOT_SERVICE, &[0]),
         build: Build::Firmware,
         says: PLAIN,
         seen: &[LockedBy("secure-boot"), Refused("efi=no-rs")],
@@ -216,7 +219,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "MokSBState written by an operating system",
-        way: stored("MokSBState", SHIM, BOOT_SERVICE | RUNTIME, &[1]),
+        way: stored("MokSBState", Guid::SHIM, SHOWN, &[1]),
         build: Build::Firmware,
         says: PLAIN,
         seen: &[LockedBy("secure-boot"), Refused("efi=no-rs")],
@@ -224,7 +227,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "MokSBState of two bytes",
-        way: stored("MokSBState", SHIM, BOOT_SERVICE, &[1, 0]),
+        way: stored("MokSBState", Guid::SHIM, Attributes::BOOT_SERVICE, &[1, 0]),
         build: Build::Firmware,
         says: PLAIN,
         seen: &[LockedBy("secure-boot"), Refused("efi=no-rs")],
@@ -232,7 +235,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "MokSBStateRT that outlived a boot",
-        way: stored("MokSBStateRT", SHIM, BOOT_SERVICE | RUNTIME, &[1]),
+        way: stored("MokSBStateRT", Guid::SHIM, SHOWN, &[1]),
         build: Build::Firmware,
         says: PLAIN,
         seen: &[LockedBy("secure-boot"), Refused("efi=no-rs")],
@@ -248,7 +251,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "SecureBoot=0 that somebody stored",
-        way: Way::Plain(Some(("SecureBoot", GLOBAL, BOOT_SERVICE | RUNTIME, &[0]))),
+        way: Way::Plain(Some(("SecureBoot", Guid::GLOBAL, SHOWN, &[0]))),
         build: Build::Firmware,
         says: PLAIN,
         seen: &[LockedBy("secure-boot"), Refused("efi=no-rs")],
@@ -256,7 +259,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "SecureBoot of two bytes",
-        way: Way::Plain(Some(("SecureBoot", GLOBAL, BOOT_SERVICE | RUNTIME, &[0, 0]))),
+        way: Way::Plain(Some(("SecureBoot", Guid::GLOBAL, SHOWN, &[0, 0]))),
         build: Build::Firmware,
         says: PLAIN,
         seen: &[LockedBy("secure-boot"), Refused("efi=no-rs")],
@@ -835,9 +838,9 @@ impl Bench<'_> {
 
 fn variables(stored: Option<Stored>) -> Vec<Variable> {
     let variable = |(name, vendor, attributes, value): Stored| Variable {
-        name,
+        name: name.to_owned(),
         vendor,
-        attributes: attributes | NON_VOLATILE,
+        attributes: attributes.and(Attributes::NON_VOLATILE),
         data: value.to_vec(),
     };
     stored.map(variable).into_iter().collect()

@@ -7,35 +7,8 @@ use lockdown_bootconfig::Located;
 use lockdown_bootconfig::xen_cfg::{Config, RemarkKind, Selection};
 use lockdown_core::{linux_text, xen_text};
 
+use crate::finding::{Finding, Level};
 use crate::guard::{INITIALISATIONS, NAME, OPTIONS};
-
-/// What was found in a configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// What it is known by; never changes its meaning.
-    pub id: &'static str,
-    /// Whether there is no image with it.
-    pub fatal: bool,
-    /// Its line, from 1.
-    pub line: usize,
-    /// Its column in bytes, from 1.
-    pub column: usize,
-    /// What is wrong.
-    pub message: String,
-    /// What to do.
-    pub advice: String,
-}
-
-impl Finding {
-    fn fatal(id: &'static str, at: Option<Located<'_>>, message: String, advice: &str) -> Self {
-        let (line, column) = at.map_or((1, 1), |at| (at.line, at.column));
-        Self { id, fatal: true, line, column, message, advice: advice.to_owned() }
-    }
-
-    fn warning(id: &'static str, at: Option<Located<'_>>, message: String, advice: &str) -> Self {
-        Self { fatal: false, ..Self::fatal(id, at, message, advice) }
-    }
-}
 
 /// Which sections the image has beside `.config`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,7 +32,7 @@ pub fn check(text: &[u8], has: Has) -> Vec<Finding> {
     let mut findings = Vec::new();
     let chosen = config.select(None);
     if let Some(chain) = chosen.chain {
-        findings.push(Finding::fatal(
+        findings.push(fatal(
             "chained",
             Some(chain.file),
             format!(
@@ -70,20 +43,20 @@ pub fn check(text: &[u8], has: Has) -> Vec<Finding> {
         ));
     }
     match (&chosen.default, &chosen.header) {
-        (None, _) => findings.push(Finding::fatal(
+        (None, _) => findings.push(fatal(
             "no-default",
             None,
             "[global] has no default=: Xen takes values from wherever they stand in the text".to_owned(),
             "name the section that boots: [global], and below it default=NAME",
         )),
-        (Some(default), None) => findings.push(Finding::fatal(
+        (Some(default), None) => findings.push(fatal(
             "no-section",
             Some(*default),
             format!("there is no section [{}]: Xen boots without options then", show(default.text)),
             "the name ends with the line, spaces and all; correct it, or add the section",
         )),
         (Some(default), Some(_)) if chosen.kernel.is_none() && chosen.chain.is_none() => {
-            findings.push(Finding::fatal(
+            findings.push(fatal(
                 "no-kernel-line",
                 chosen.header,
                 format!("[{}] has no kernel=: dom0's kernel gets no command line then", show(default.text)),
@@ -95,7 +68,7 @@ pub fn check(text: &[u8], has: Has) -> Vec<Finding> {
     findings.extend(from_disk(&chosen, has));
     findings.extend(ignored_names(&config, has));
     findings.extend(config.remarks().filter(|remark| remark.kind == RemarkKind::LineOfItsOwn).map(|remark| {
-        Finding::warning(
+        warning(
             "line-of-its-own",
             Some(remark.at),
             "a tab or another control byte stands before this: for Xen it is a line of its own".to_owned(),
@@ -131,11 +104,12 @@ fn from_disk(chosen: &Selection<'_>, has: Has) -> Vec<Finding> {
         ),
     ];
     let mut findings = Vec::new();
-    for (fatal, key, there, named, id, then) in rows {
+    for (stops_boot, key, there, named, id, then) in rows {
         if let Some(named) = named.filter(|_| !there) {
             let message = format!("{key}={} is not in the image: {then}", show(named.text));
             let advice = format!("give the file with --{key}, or take the line out");
-            findings.push(Finding { fatal, ..Finding::fatal(id, Some(named), message, &advice) });
+            let level = if stops_boot { Level::Error } else { Level::Warning };
+            findings.push(Finding::at(id, level, Some(named), message, &advice));
         }
     }
     findings
@@ -157,7 +131,7 @@ fn ignored_names(config: &Config<'_>, has: Has) -> Vec<Finding> {
             let Some(named) = named else { continue };
             let before = *first.entry(key).or_insert(named);
             if before.text != named.text {
-                findings.push(Finding::warning(
+                findings.push(warning(
                     "one-for-all",
                     Some(named),
                     format!(
@@ -256,7 +230,7 @@ fn judge(line: Located<'_>, there: &mut [bool; OPTIONS.len()], findings: &mut Ve
                     *there = true;
                 }
             } else {
-                findings.push(Finding::fatal(
+                findings.push(fatal(
                     if *option == "rdinit" { "other-rdinit" } else { "other-taint" },
                     Some(place),
                     format!("{} takes the place of {option}={wanted}, which the guard needs", show(place.text)),
@@ -264,7 +238,7 @@ fn judge(line: Located<'_>, there: &mut [bool; OPTIONS.len()], findings: &mut Ve
                 ));
             }
         } else if let Some(message) = kept_out(&is, value) {
-            findings.push(Finding::fatal(
+            findings.push(fatal(
                 "guard-kept-out",
                 Some(place),
                 format!("{} {message}: the machine would only go off", show(place.text)),
@@ -288,6 +262,14 @@ fn kept_out(is: &dyn Fn(&str) -> bool, value: &[u8]) -> Option<&'static str> {
     }
     let off = is("nomodule") || is("sysctl.kernel.modules_disabled") || is("sysctl/kernel/modules_disabled");
     (off && value != b"0").then_some("keeps every module from being loaded")
+}
+
+fn fatal(id: &'static str, at: Option<Located<'_>>, message: String, advice: &str) -> Finding {
+    Finding::at(id, Level::Error, at, message, advice)
+}
+
+fn warning(id: &'static str, at: Option<Located<'_>>, message: String, advice: &str) -> Finding {
+    Finding::at(id, Level::Warning, at, message, advice)
 }
 
 fn show(text: &[u8]) -> String {
@@ -399,7 +381,7 @@ mod tests {
         assert_eq!(found(&more, ALL), []);
         assert_eq!(found(&more, Has { xsm: false, ..ALL }), [("xsm-on-disk", 7, 5)]);
         assert_eq!(found(&more, Has { ucode: false, ..ALL }), [("ucode-on-disk", 8, 7)]);
-        assert!(!check(more.as_bytes(), Has { ucode: false, ..ALL })[0].fatal);
+        assert!(!check(more.as_bytes(), Has { ucode: false, ..ALL })[0].is_error());
         assert_eq!(found("[xen]\nkernel=vmlinuz\n", ALL), [("no-default", 1, 1)]);
         assert_eq!(found("[global]\ndefault=xen \n[xen]\nkernel=vmlinuz\n", ALL), [("no-section", 2, 9)]);
         assert_eq!(found("[global]\ndefault=xen\n[xen]\noptions=x\n", ALL), [("no-kernel-line", 3, 2)]);

@@ -53,15 +53,26 @@ pub fn check(module: &[u8]) -> Result<(), NotTheGuard> {
     if (header.e_type(file.endian()), header.e_machine(file.endian())) != (ET_REL, EM_X86_64) {
         return Err(NotTheGuard::NotAModule);
     }
-    let information = file.section_by_name(".modinfo").and_then(|section| section.data().ok());
-    let information = information.ok_or(NotTheGuard::NotAModule)?;
-    let name = information.split(|&byte| byte == 0).find_map(|field| field.strip_prefix(b"name="));
-    match name {
-        Some(name) if name == NAME.as_bytes() => {}
-        Some(name) => return Err(NotTheGuard::Other(String::from_utf8_lossy(name).into_owned())),
-        None => return Err(NotTheGuard::NotAModule),
+    match information(module, b"name=").ok_or(NotTheGuard::NotAModule)? {
+        name if name == NAME => {}
+        name => return Err(NotTheGuard::Other(name)),
     }
     if module.ends_with(SIGNED) { Ok(()) } else { Err(NotTheGuard::NotSigned) }
+}
+
+/// The release of the kernel that a module was built for, if it says so.
+#[must_use]
+pub fn kernel_of(module: &[u8]) -> Option<String> {
+    let magic = information(module, b"vermagic=")?;
+    magic.split(' ').next().map(str::to_owned)
+}
+
+/// What a module says of itself.
+fn information(module: &[u8], field: &[u8]) -> Option<String> {
+    let file = ElfFile64::<Endianness>::parse(module).ok()?;
+    let information = file.section_by_name(".modinfo")?.data().ok()?;
+    let value = information.split(|&byte| byte == 0).find_map(|line| line.strip_prefix(field))?;
+    Some(String::from_utf8_lossy(value).into_owned())
 }
 
 /// The archive that stands in front of a ramdisk. It is not compressed, so that the search for microcode, Xen's and

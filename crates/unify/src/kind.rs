@@ -62,7 +62,7 @@ fn fault(part: Part, head: &[u8]) -> Option<&'static str> {
         Part::Kernel if image => Some("it is an EFI image and no Linux kernel"),
         Part::Kernel if linux || begins(&[b"\x7fELF", b"\x1f\x8b"]) => None,
         Part::Kernel => Some("it is no kernel that Xen can start: neither a bzImage nor ELF, plain or gzip"),
-        Part::Ramdisk if begins(ARCHIVES) => None,
+        Part::Ramdisk if packing(head).is_some() => None,
         Part::Ramdisk => Some(
             "it is no initramfs: neither a cpio archive (newc) nor packed with gzip, bzip2, lzma, xz, lzo, lz4 or zstd",
         ),
@@ -78,19 +78,27 @@ fn fault(part: Part, head: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// What Linux unpacks (`usr/Kconfig` and `lib/decompress.c`, 6.12).
-const ARCHIVES: &[&[u8]] = &[
-    b"070701",
-    b"070702",
-    b"\x1f\x8b",
-    b"\x1f\x9e",
-    b"BZh",
-    b"\x5d\0\0",
-    b"\xfd7zXZ\0",
-    b"\x89LZO\0",
-    b"\x02\x21L\x18",
-    b"\x28\xb5\x2f\xfd",
+/// What Linux unpacks, and what it calls it (`usr/Kconfig` and `lib/decompress.c`, 6.12).
+const ARCHIVES: &[(&[u8], &str)] = &[
+    (b"070701", "none"),
+    (b"070702", "none"),
+    (b"\x1f\x8b", "gzip"),
+    (b"\x1f\x9e", "gzip"),
+    (b"BZh", "bzip2"),
+    (b"\x5d\0\0", "lzma"),
+    (b"\xfd7zXZ\0", "xz"),
+    (b"\x89LZO\0", "lzo"),
+    (b"\x02\x21L\x18", "lz4"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
 ];
+
+/// How many bytes tell how an archive is packed.
+pub(crate) const LONGEST_MAGIC: u64 = 6;
+
+/// How an archive is packed, by its first bytes; `none` if it is not, `None` if it is no archive.
+pub(crate) fn packing(head: &[u8]) -> Option<&'static str> {
+    ARCHIVES.iter().find_map(|(magic, name)| head.starts_with(magic).then_some(*name))
+}
 
 /// `XSM_MAGIC` in Xen's `xen/include/xsm/xsm.h`.
 const FLASK: &[u8] = b"\x8c\xff\x7c\xf9";

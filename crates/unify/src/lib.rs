@@ -10,10 +10,16 @@
 
 pub mod config;
 pub mod cpio;
+mod finding;
 pub mod guard;
+pub mod inspect;
 mod joined;
+pub mod kernel;
 pub mod kind;
+pub mod lines;
+pub mod ramdisk;
 
+pub use finding::{Finding, Level};
 pub use joined::Joined;
 
 use lockdown_image::build::{Build, Error, Unified};

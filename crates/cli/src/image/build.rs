@@ -7,13 +7,14 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 use lockdown_bootconfig::xen_cfg::Config;
 use lockdown_image::{Image, Source};
-use lockdown_unify::config::{self, Finding, Has};
+use lockdown_unify::config::{self, Has};
 use lockdown_unify::kind::{self, Part, Wrong};
-use lockdown_unify::{Joined, Parts, guard, unify};
+use lockdown_unify::{Finding, Joined, Level, Parts, guard, unify};
 use serde_json::json;
 
 use crate::arguments::ImageBuildArguments;
 use crate::files::{self, Input};
+use crate::findings;
 
 /// Xen's configuration is some lines; what is larger is something else.
 const LONGEST_CONFIG: u64 = 1 << 20;
@@ -44,7 +45,7 @@ pub(super) fn run(arguments: &ImageBuildArguments) -> Result<ExitCode> {
     };
     let config = report.config(has, guard.is_some())?;
     files::refuse_output(&arguments.output, &report.files)?;
-    if report.findings.iter().any(|(_, finding)| finding.fatal) {
+    if report.findings.iter().any(|(_, finding)| finding.is_error()) {
         report.print(None)?;
         return Ok(ExitCode::from(1));
     }
@@ -85,7 +86,7 @@ struct Made {
 
 struct Report<'a> {
     arguments: &'a ImageBuildArguments,
-    findings: Vec<(PathBuf, Finding)>,
+    findings: Vec<(String, Finding)>,
     /// Who each input is, so that none of them is written over.
     files: Vec<Input>,
 }
@@ -137,7 +138,7 @@ impl Report<'_> {
             }
         }
         findings.sort_by_key(|finding| (finding.line, finding.column));
-        self.findings.extend(findings.into_iter().map(|finding| (path.clone(), finding)));
+        self.findings.extend(findings.into_iter().map(|finding| (path.display().to_string(), finding)));
         Ok(text)
     }
 
@@ -148,15 +149,8 @@ impl Report<'_> {
     }
 
     fn wrong_kind(&mut self, path: &Path, message: String) {
-        let finding = Finding {
-            id: WRONG_KIND,
-            fatal: true,
-            line: 0,
-            column: 0,
-            message,
-            advice: "give the right file".to_owned(),
-        };
-        self.findings.push((path.to_owned(), finding));
+        let finding = Finding::of_file(WRONG_KIND, Level::Error, message, "give the right file");
+        self.findings.push((path.display().to_string(), finding));
     }
 
     fn print(&self, made: Option<&Made>) -> Result<()> {
@@ -164,15 +158,7 @@ impl Report<'_> {
             anstream::println!("{}", serde_json::to_string_pretty(&self.json(made))?);
             return Ok(());
         }
-        for (path, finding) in &self.findings {
-            let kind = if finding.fatal { "error" } else { "warning" };
-            let place = match (finding.line, finding.column) {
-                (0, _) => path.display().to_string(),
-                (line, column) => format!("{}:{line}:{column}", path.display()),
-            };
-            anstream::eprintln!("{kind}[{}]: {}", finding.id, finding.message);
-            anstream::eprintln!(" --> {place}\n  = {}", finding.advice);
-        }
+        findings::print(&self.findings);
         match made {
             Some(Made { sections, size }) => {
                 anstream::println!("{}: {size} bytes, not signed", self.arguments.output.display());
@@ -186,18 +172,7 @@ impl Report<'_> {
     }
 
     fn json(&self, made: Option<&Made>) -> serde_json::Value {
-        let findings = self.findings.iter().map(|(path, finding)| {
-            json!({
-                "id": finding.id,
-                "level": if finding.fatal { "error" } else { "warning" },
-                "file": path.display().to_string(),
-                "line": (finding.line != 0).then_some(finding.line),
-                "column": (finding.line != 0).then_some(finding.column),
-                "message": finding.message,
-                "advice": finding.advice,
-            })
-        });
-        let findings: Vec<_> = findings.collect();
+        let findings = findings::json(&self.findings);
         let image = made.map(|made| {
             let sections: Vec<_> =
                 made.sections.iter().map(|(name, size)| json!({ "name": name, "size": size })).collect();

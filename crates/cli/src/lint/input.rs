@@ -3,6 +3,7 @@
 mod default_grub;
 mod grub_cfg;
 mod image;
+mod load_options;
 mod xen_cfg;
 
 use std::cell::OnceCell;
@@ -171,6 +172,21 @@ pub(super) fn from_texts(arguments: &LintArguments) -> Option<Input> {
         })
         .collect();
     (!pieces.is_empty()).then(|| Input { name: "cmdline".to_owned(), pieces, notes: Vec::new() })
+}
+
+/// A boot entry's LoadOptions, behind the signed text of the image that it starts.
+pub(super) fn from_boot_entry(image: &Path, entry: &str, text: &str, findings: &mut Findings<'_>) {
+    let before = findings.inputs.len();
+    image::read(image, &image.display().to_string(), findings);
+    // An image without signed text is no trouble here: the entry has its own.
+    let signed = findings.inputs.split_off(before.min(findings.inputs.len())).into_iter().next();
+    let mut input = signed.unwrap_or_else(|| Input { name: String::new(), pieces: Vec::new(), notes: Vec::new() });
+    entry.clone_into(&mut input.name);
+    let origin = Origin::new(entry, text.as_bytes().to_vec());
+    let place = Place { line: 1, column: 1 };
+    let whole = Piece::new(Segment::Runtime, Target::Xen, text.as_bytes(), &origin, place);
+    load_options::add(&mut input, &whole);
+    findings.add(input);
 }
 
 /// The inputs of one file.

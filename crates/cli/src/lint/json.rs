@@ -87,6 +87,11 @@ pub(super) fn print(report: &Report) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The inputs alone, as they stand in the document.
+pub(super) fn inputs(report: &Report) -> serde_json::Result<serde_json::Value> {
+    serde_json::to_value(report.judged.iter().map(input).collect::<Vec<_>>())
+}
+
 fn input(judged: &Judged) -> InputObject<'_> {
     InputObject {
         name: &judged.name,

@@ -4,10 +4,9 @@ use std::rc::Rc;
 
 use lockdown_bootconfig::grub::{self, Command, Entry, Environment, Kind, Severity};
 use lockdown_core::{Segment, Target};
-use lockdown_policy::catalogue;
 
 use crate::arguments::LintArguments;
-use crate::lint::input::{Findings, Input, Note, Origin, Piece, Place, Stretch, Trouble};
+use crate::lint::input::{Findings, Input, Note, Origin, Piece, Place, Stretch, Trouble, load_options};
 
 pub(super) fn read(name: &str, text: Vec<u8>, arguments: &LintArguments, findings: &mut Findings<'_>) {
     let mut environment = Environment::default();
@@ -83,7 +82,9 @@ fn add_commands(input: &mut Input, entry: &Entry, origin: &Rc<Origin>) {
                 let place = Place { line: command.line, column: command.column };
                 input.notes.extend(Note::of_directive("module", origin, place));
             }
-            Kind::Chainloader if boots_xen(command) => add_load_options(input, command, origin),
+            Kind::Chainloader if boots_xen(command) => {
+                load_options::add(input, &piece(command, Target::Xen, origin));
+            }
             Kind::Chainloader | Kind::Linux => {}
         }
     }
@@ -99,50 +100,4 @@ fn piece(command: &Command, target: Target, origin: &Rc<Origin>) -> Piece {
         text.extend_from_slice(&part.text);
     }
     Piece { segment: Segment::Runtime, target, text, origin: Rc::clone(origin), map }
-}
-
-/// LoadOptions: arguments of Xen's EFI loader up to a lone `--`, then unsigned text for Xen.
-fn add_load_options(input: &mut Input, command: &Command, origin: &Rc<Origin>) {
-    let whole = piece(command, Target::Xen, origin);
-    // `get_argv` in xen/arch/x86/efi/efi-boot.h takes spaces and tabs.
-    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
-    let mut at = 0usize;
-    while let Some(start) = whole.text.get(at..).and_then(|rest| rest.iter().position(|byte| !is_space(byte))) {
-        let start = at.saturating_add(start);
-        let rest = whole.text.get(start..).unwrap_or_default();
-        let end = start.saturating_add(rest.iter().position(is_space).unwrap_or(rest.len()));
-        let word = whole.text.get(start..end).unwrap_or_default();
-        let (place, _) = whole.place(start);
-        match word {
-            b"--" => {
-                let blank = whole.text.get(end..).unwrap_or_default();
-                let text_at = end.saturating_add(blank.iter().take_while(|byte| is_space(byte)).count());
-                input.pieces.push(rest_of(&whole, text_at));
-                return;
-            }
-            _ => input.notes.extend(Note::of_directive(efi_argument(word), origin, place)),
-        }
-        at = end;
-    }
-}
-
-/// The directive that a word before `--` is for Xen's EFI loader: one that it knows, else the name of a section.
-fn efi_argument(word: &[u8]) -> &'static str {
-    let key = word.split(|&byte| byte == b'=').next().unwrap_or(word);
-    let mut known = catalogue::BOOT.iter().filter(|entry| entry.kinds.contains(&"efi-argument"));
-    known.find(|entry| entry.name.as_bytes() == key).map_or("<section>", |entry| entry.name)
-}
-
-fn rest_of(whole: &Piece, from: usize) -> Piece {
-    let (place, literal) = whole.place(from);
-    let first = Stretch { at: 0, place, literal };
-    let later = whole.map.iter().filter(|stretch| stretch.at > from);
-    let later = later.map(|stretch| Stretch { at: stretch.at.saturating_sub(from), ..*stretch });
-    Piece {
-        segment: whole.segment,
-        target: whole.target,
-        text: whole.text.get(from..).unwrap_or_default().to_vec(),
-        origin: Rc::clone(&whole.origin),
-        map: std::iter::once(first).chain(later).collect(),
-    }
 }

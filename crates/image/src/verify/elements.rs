@@ -1,0 +1,47 @@
+//! DER, element by element, with the bytes that each one has in the file: what was signed is not written anew.
+
+use der::{AnyRef, Decode, Reader, SliceReader};
+
+/// One element.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Element<'a> {
+    /// All of its bytes.
+    pub(super) bytes: &'a [u8],
+    /// Its contents.
+    pub(super) value: &'a [u8],
+}
+
+impl<'a> Element<'a> {
+    /// What is in it.
+    pub(super) fn inside(&self) -> Elements<'a> {
+        Elements(self.value)
+    }
+
+    pub(super) fn decode<T: Decode<'a>>(&self) -> Result<T, der::Error> {
+        T::from_der(self.bytes)
+    }
+}
+
+/// Elements, one behind the other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Elements<'a>(pub(super) &'a [u8]);
+
+impl<'a> Elements<'a> {
+    /// Whether nothing is left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The next one.
+    pub(super) fn next(&mut self) -> Result<Element<'a>, der::Error> {
+        let bytes = SliceReader::new(self.0)?.tlv_bytes()?;
+        let value = AnyRef::from_der(bytes)?.value();
+        self.0 = self.0.get(bytes.len()..).unwrap_or_default();
+        Ok(Element { bytes, value })
+    }
+
+    /// The next one, if it has this tag.
+    pub(super) fn next_if(&mut self, tag: u8) -> Result<Option<Element<'a>>, der::Error> {
+        if self.0.first() == Some(&tag) { self.next().map(Some) } else { Ok(None) }
+    }
+}
