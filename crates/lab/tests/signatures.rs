@@ -10,13 +10,14 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use lockdown_firmware::load_option::LoadOption;
 use lockdown_image::HashFunction;
 use lockdown_image::sign::{Certificate, FileKey, Terms};
 use lockdown_lab::lab::IMAGE;
 use lockdown_lab::machine::{Dom0, Extra, Firmware, Next, Setup};
 use lockdown_lab::prove;
 use lockdown_lab::root::Root;
-use lockdown_lab::varstore::{BootEntry, SecureBoot, Settings};
+use lockdown_lab::varstore::{self, Databases, SecureBoot, Settings};
 
 /// What signs, with which hash function, behind one another; what the firmware knows; whether it starts that.
 type Case = (&'static [(&'static str, HashFunction)], &'static [&'static str], bool);
@@ -94,12 +95,9 @@ fn boot(root: &Root, work: &Path, number: usize, (signers, known, _): &Case, xen
     }
     let trusted: Vec<_> = known.iter().map(|algorithm| read(algorithm, "der")).collect();
     let own = read("rsa:2048", "der");
-    let keys = SecureBoot { platform_key: own.clone(), exchange_key: own, trusted, ..SecureBoot::default() };
-    let entry = BootEntry {
-        title: "xen".to_owned(),
-        path: format!("\\{}", IMAGE.replace('/', "\\")),
-        options: String::new(),
-    };
+    let databases = Databases { db: varstore::certificates(&trusted), dbx: Vec::new() };
+    let keys = SecureBoot { platform_key: own.clone(), exchange_key: own, databases };
+    let entry = LoadOption::file("xen", &format!("\\{}", IMAGE.replace('/', "\\")), "");
     let settings = Settings { keys: Some(keys), boot: vec![entry], ..Settings::default() };
     let disk = vec![(IMAGE.to_owned(), image)];
     let setup = Setup { firmware: Firmware::Secure, dom0: Dom0::Pv, settings, disk, extra: Extra::default() };
