@@ -37,11 +37,11 @@ pub(crate) fn open(path: &Path) -> Result<File> {
     File::open(path).with_context(|| unread(path))
 }
 
-/// Reads a file that is short, unless it is something else.
-pub(crate) fn read_short(path: &Path, longest: u64) -> Result<Vec<u8>> {
+/// Reads a regular file that is no longer than it should be.
+pub(crate) fn read(path: &Path, longest: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let file = open(path)?;
-    file.take(longest.saturating_add(1)).read_to_end(&mut bytes).with_context(|| unread(path))?;
+    let read = open(path)?.take(longest.saturating_add(1)).read_to_end(&mut bytes);
+    read.with_context(|| unread(path))?;
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > longest {
         bail!("{} is longer than {} KiB: it is something else", path.display(), longest >> 10);
     }

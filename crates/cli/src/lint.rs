@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use lockdown_core::{Level, XenVersion};
 use lockdown_policy::{Compiled, Overlay};
+use lockdown_unify::{Finding, Level as Weight};
 
 use crate::arguments::{DEFAULT_XEN, FailOn, Format, LintArguments};
 use crate::lint::input::{Findings, Input, Trouble};
@@ -93,4 +94,26 @@ fn judge(arguments: &LintArguments) -> anyhow::Result<Report> {
     let locked = arguments.secure_boot.then_some(Level::Integrity);
     let judged = inputs.into_iter().map(|input: Input| judge::judge(input, &compiled, xen, locked)).collect();
     Ok(Report { xen, judged, troubles })
+}
+
+/// What `lint` would say of the configuration that goes into an image, where nothing is refused: what signed text sets that
+/// an unsigned source may not, because nobody else will say so.
+pub(crate) fn signed_config(name: &str, text: &[u8]) -> anyhow::Result<Vec<Finding>> {
+    let xen = XenVersion::from_name(DEFAULT_XEN).context("there is no option set")?;
+    let (mut inputs, mut troubles) = (Vec::new(), Vec::new());
+    input::from_config(name, text, &mut Findings { inputs: &mut inputs, troubles: &mut troubles });
+    let compiled = Compiled::builtin();
+    let mut findings = Vec::new();
+    for input in inputs {
+        let judged = judge::judge(input, &compiled, xen, Some(Level::Integrity));
+        for token in judged.tokens {
+            let Some(refused) = token.refused else { continue };
+            let message =
+                format!("{}: {}; it is signed, and so a locked Xen honours it", token.text, refused.title);
+            let advice = format!("leave it if it is meant; xen-lockdown explain {} says more", refused.reason);
+            let finding = Finding::of_file(refused.reason, Weight::Note, message, &advice);
+            findings.push(Finding { line: token.place.line, column: token.place.column, ..finding });
+        }
+    }
+    Ok(findings)
 }

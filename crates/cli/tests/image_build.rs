@@ -143,8 +143,15 @@ fn section(image: &Path, name: &str) -> Option<Vec<u8>> {
 fn assert_built(folder: &Folder, options: &[&str]) {
     let (code, document, error) = folder.build(options);
     assert_eq!(code, 0, "{document:#}\n{error}");
-    assert!(document["findings"].as_array().unwrap().is_empty(), "{document:#}");
+    assert_eq!(ids(&document), Vec::<&str>::new(), "{document:#}");
     assert!(folder.path("out.efi").exists());
+}
+
+/// Errors and warnings, beside what is said of every image without a table, and without the guard.
+fn ids(document: &Value) -> Vec<&str> {
+    let findings = document["findings"].as_array().unwrap().iter().filter(|finding| finding["level"] != "note");
+    let ids = findings.map(|finding| finding["id"].as_str().unwrap());
+    ids.filter(|id| !["sbat-missing", "no-guard"].contains(id)).collect()
 }
 
 #[track_caller]
@@ -247,7 +254,9 @@ fn a_guard_is_a_signed_module_of_its_name() {
         ("vmlinuz", "no kernel module"),
     ] {
         let (_, document, _) = folder.build(&usual_with(&["--guard", file]));
-        let message = document["findings"][0]["message"].as_str().unwrap();
+        let findings = document["findings"].as_array().unwrap();
+        let wrong = findings.iter().find(|finding| finding["id"] == "wrong-kind").unwrap();
+        let message = wrong["message"].as_str().unwrap();
         assert!(message.contains(text), "{file}: {message}");
         assert_refused(&folder, &usual_with(&["--guard", file]), "wrong-kind", file, None);
     }
@@ -310,8 +319,10 @@ fn a_warning_is_no_refusal() {
     let folder = Folder::new();
     folder.write("xen.cfg", format!("{CONFIG}ucode=ucode.bin\n").as_bytes());
     let (code, document, _) = folder.build(USUAL);
-    assert_eq!((code, &document["findings"][0]["id"]), (0, &Value::from("ucode-on-disk")));
-    assert_eq!(document["findings"][0]["level"], "warning");
+    assert_eq!((code, ids(&document)), (0, vec!["ucode-on-disk"]));
+    let findings = document["findings"].as_array().unwrap();
+    let found = findings.iter().find(|finding| finding["id"] == "ucode-on-disk").unwrap();
+    assert_eq!(found["level"], "warning");
     assert_built(&folder, &usual_with(&["--ucode", "ucode"]));
 }
 
@@ -371,9 +382,151 @@ fn people_read_what_is_wrong_and_where() {
     };
     let (code, out, error) = build(&["--guard", "xen-privcmd.ko"]);
     assert_eq!((code, out.as_str()), (1, ""));
-    assert!(error.starts_with("error[other-rdinit]: rdinit=/bin/sh takes the place of"), "{error}");
+    assert!(error.contains("\nerror[other-rdinit]: rdinit=/bin/sh takes the place of"), "{error}");
     assert!(error.contains(&format!(" --> {}:5:16\n", place("xen.cfg"))), "{error}");
-    let (code, out, error) = build(&[]);
+    folder.write("xen.cfg", CONFIG.as_bytes());
+    let (code, out, error) = build(&["--guard", "xen-privcmd.ko", "--sbat", "sbat.csv"]);
     assert_eq!((code, error.as_str()), (0, ""));
     assert!(out.contains("not signed") && out.contains(".ramdisk"), "{out}");
+}
+
+#[test]
+fn a_table_that_is_wrong_is_not_built_in_and_none_is_told() {
+    let folder = Folder::new();
+    let levels = |document: &Value| -> Vec<(String, String)> {
+        let text = |it: &Value| it.as_str().unwrap().to_owned();
+        document["findings"].as_array().unwrap().iter().map(|it| (text(&it["id"]), text(&it["level"]))).collect()
+    };
+    let guarded = usual_with(&["--guard", "xen-privcmd.ko"]);
+    let (code, document, _) = folder.build(&guarded);
+    assert_eq!((code, levels(&document)), (0, vec![("sbat-missing".into(), "warning".into())]));
+    let (code, document, _) = folder.build(&[guarded.as_slice(), &["--sbat", "sbat.csv"]].concat());
+    assert_eq!((code, levels(&document)), (0, vec![]));
+    fs::remove_file(folder.path("out.efi")).unwrap();
+    let table = fs::read_to_string(folder.path("sbat.csv")).unwrap();
+    folder.write("wrong.csv", format!("{table}xen.example,0,a,b,c,d\n").as_bytes());
+    assert_refused(&folder, &usual_with(&["--sbat", "wrong.csv"]), "sbat-generation", "wrong.csv", Some(2));
+}
+
+#[test]
+fn a_ramdisk_without_the_guard_is_told() {
+    let folder = Folder::new();
+    let has = |document: &Value| document["findings"].as_array().unwrap().iter().any(|it| it["id"] == "no-guard");
+    assert!(has(&folder.build(USUAL).1));
+    assert!(!has(&folder.build(&usual_with(&["--guard", "xen-privcmd.ko"])).1));
+    // One that has it already.
+    folder.write("guarded", &section(&folder.path("out.efi"), ".ramdisk").unwrap());
+    assert!(!has(&folder.build(&usual_but("--ramdisk", "guarded")).1));
+}
+
+#[test]
+fn lines_that_xen_would_cut_are_refused() {
+    for (config, id, line) in [
+        (CONFIG.replace("quiet", &"y".repeat(1010)), "dom0-line-cut", 5),
+        (CONFIG.replace("loglvl=all", &format!("com1={}", "1".repeat(123))), "option-cut", 4),
+    ] {
+        let folder = Folder::new();
+        folder.write("xen.cfg", config.as_bytes());
+        assert_refused(&folder, USUAL, id, "xen.cfg", Some(line));
+    }
+    // It would fit, and not with what the guard needs.
+    let folder = Folder::new();
+    folder.write("xen.cfg", CONFIG.replace("quiet", &"y".repeat(990)).as_bytes());
+    assert_built(&folder, USUAL);
+    fs::remove_file(folder.path("out.efi")).unwrap();
+    assert_refused(&folder, &usual_with(&["--guard", "xen-privcmd.ko"]), "dom0-line-cut", "xen.cfg", Some(5));
+    for (config, id) in [
+        (CONFIG.replace("loglvl=all", "loglvl=all --"), "open-separator"),
+        (CONFIG.replace("quiet", "\"quiet"), "addition-lost"),
+    ] {
+        folder.write("xen.cfg", config.as_bytes());
+        let (code, document, _) = folder.build(USUAL);
+        assert_eq!(code, 0);
+        assert!(ids(&document).contains(&id), "{document:#}");
+    }
+}
+
+#[test]
+fn what_signed_text_weakens_is_noted() {
+    let folder = Folder::new();
+    folder.write("xen.cfg", CONFIG.replace("loglvl=all", "loglvl=all iommu=off").as_bytes());
+    let (code, document, _) = folder.build(&usual_with(&["--guard", "xen-privcmd.ko"]));
+    assert_eq!((code, ids(&document)), (0, vec![]), "{document:#}");
+    let findings = document["findings"].as_array().unwrap();
+    let found = findings.iter().find(|finding| finding["id"] == "dma-protection").unwrap();
+    assert_eq!((&found["level"], &found["line"], &found["column"]), (&"note".into(), &4.into(), &20.into()));
+    let message = found["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("iommu=off: ") && message.ends_with("signed, and so a locked Xen honours it"),
+        "{message}"
+    );
+}
+
+#[test]
+fn shim_loads_the_relocations_of_what_is_built() {
+    let folder = Folder::new();
+    let xen = Pe::new().with(".text", &[0x90; 0x30]).with(".reloc", &[7; 0x20]);
+    folder.write("xen.efi", &xen.row(1, |row| row.characteristics = 0x4200_0040).build());
+    assert_built(&folder, USUAL);
+    let image = Image::open(&folder.path("out.efi")).unwrap();
+    assert_eq!(image.find(".reloc").unwrap().characteristics.0, 0x4000_0040);
+    assert_eq!(image.section(".reloc").unwrap().unwrap().bytes, [7; 0x20]);
+}
+
+mod from_a_file {
+    use super::*;
+
+    const DESCRIPTION: &str = "xen = \"xen.efi\"\nconfig = \"xen.cfg\"\nkernel = \"vmlinuz\"\n\
+                               ramdisk = [\"initrd\", \"second\"]\nsbat = \"sbat.csv\"\noutput = \"out.efi\"\n";
+
+    fn folder(description: &str) -> Folder {
+        let folder = Folder::new();
+        folder.write("image.toml", description.as_bytes());
+        folder
+    }
+
+    #[test]
+    fn its_files_stand_beside_it() {
+        let folder = folder(DESCRIPTION);
+        assert_built(&folder, &["--from", "image.toml"]);
+        let from_file = fs::read(folder.path("out.efi")).unwrap();
+        assert_built(&folder, &usual_with(&["--ramdisk", "second", "--sbat", "sbat.csv"]));
+        assert_eq!(fs::read(folder.path("out.efi")).unwrap(), from_file);
+        // What is absolute is taken as it is.
+        let place = folder.path("xen.efi");
+        folder.write("image.toml", DESCRIPTION.replace("xen.efi", place.to_str().unwrap()).as_bytes());
+        assert_built(&folder, &["--from", "image.toml"]);
+    }
+
+    #[test]
+    fn the_command_line_stands_above_it() {
+        let folder = folder(DESCRIPTION);
+        assert_built(&folder, &["--from", "image.toml", "--ramdisk", "second", "--guard", "xen-privcmd.ko"]);
+        let ramdisk = section(&folder.path("out.efi"), ".ramdisk").unwrap();
+        assert!(ramdisk.ends_with(SECOND) && !ramdisk.windows(RAMDISK.len()).any(|window| window == RAMDISK));
+        assert_built(&folder, &["--from", "image.toml", "--output", "other.efi"]);
+        assert!(folder.path("other.efi").exists());
+    }
+
+    #[test]
+    fn what_is_unknown_or_missing_is_told() {
+        for (description, text) in [
+            (format!("{DESCRIPTION}initrd = \"x\"\n"), "line 7"),
+            (DESCRIPTION.replace("[\"initrd\", \"second\"]", "\"initrd\""), "line 4"),
+            (DESCRIPTION.replace("xen = \"xen.efi\"\n", ""), "says nothing of xen"),
+            (DESCRIPTION.replace("output = \"out.efi\"\n", ""), "says nothing of output"),
+            (DESCRIPTION.replace("vmlinuz", "nosuch"), "nosuch cannot be read"),
+            ("xen = ".to_owned(), "line 1"),
+            (DESCRIPTION.replace("out.efi", "image.toml"), "is an input"),
+        ] {
+            let folder = folder(&description);
+            let (code, _, error) = folder.build(&["--from", "image.toml"]);
+            assert_eq!(code, 2, "{error}");
+            assert!(error.contains(text), "{text}: {error}");
+            assert!(!folder.path("out.efi").exists());
+        }
+        let (code, _, error) = Folder::new().build(&["--from", "nosuch.toml"]);
+        assert_eq!(code, 2);
+        assert!(error.contains("nosuch.toml cannot be read"), "{error}");
+    }
 }

@@ -40,7 +40,7 @@ use tempfile::TempDir;
 
 const SBAT: &[u8] = b"sbat,1,SBAT Version,sbat,1,https://github.com/rhboot/shim/blob/main/SBAT.md\n\
     xen.lab,2,xen-lockdown,xen,4.20,https://example.org\n";
-const CONFIG: &[u8] = b"[global]\ndefault=xen\n[xen]\noptions=console=com1\nkernel=vmlinuz\n";
+const CONFIG: &[u8] = b"[global]\ndefault=xen\n[xen]\noptions=com1=115200,8n1 console=com1\nkernel=vmlinuz\n";
 
 const KERNEL: &[u8] = b"no kernel";
 

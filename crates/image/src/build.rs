@@ -94,6 +94,7 @@ pub struct Build<'a> {
     headers: Headers,
     added: Vec<Added<'a>>,
     drop_debug: bool,
+    load_relocations: bool,
 }
 
 struct Added<'a> {
@@ -112,13 +113,31 @@ impl<'a> Build<'a> {
         if headers.security().is_some_and(|signatures| signatures.address != 0 || signatures.size != 0) {
             return Err(Error::Signed);
         }
-        Ok(Self { base: &image.source, sections: &image.sections, headers, added: Vec::new(), drop_debug: false })
+        Ok(Self {
+            base: &image.source,
+            sections: &image.sections,
+            headers,
+            added: Vec::new(),
+            drop_debug: false,
+            load_relocations: false,
+        })
     }
 
     /// Whether to leave out sections whose names begin with `.debug_`, and the symbols. Sections that stay and have
     /// names of more than eight bytes, which stand behind the symbols, keep the first eight.
     pub fn drop_debug(mut self, drop: bool) -> Self {
         self.drop_debug = drop;
+        self
+    }
+
+    /// Whether to have the section `.reloc` loaded like any other: it loses the mark that it may be discarded.
+    ///
+    /// Firmware loads it all the same, and shim, which loads an image by itself, does not (`handle_image` in its `pe.c`, 15.8). Most
+    /// programs do not miss it, because who loads them has moved them by it. Xen moves itself once more, to where it runs, and reads the
+    /// section for that (`__base_relocs_start` in `efi_arch_relocate_image`, `xen/arch/x86/efi/efi-boot.h`): without it, it does not
+    /// come up behind shim.
+    pub fn load_relocations(mut self, load: bool) -> Self {
+        self.load_relocations = load;
         self
     }
 
@@ -172,7 +191,8 @@ impl<'a> Build<'a> {
                     return Err(Error::Duplicate(name));
                 }
             }
-            kept.push(Kept { section, name, file: 0 });
+            let loaded = self.load_relocations && name == RELOCATIONS;
+            kept.push(Kept { section, name, file: 0, loaded });
         }
         Ok(kept)
     }
@@ -341,6 +361,8 @@ const DEBUG_ENTRY: usize = 28;
 const MOST_DEBUG: u64 = 64 << 10;
 /// The largest alignment in the file.
 const MOST_IN_FILE: u32 = 64 << 10;
+/// What an image is moved by.
+const RELOCATIONS: Name = Name(*b".reloc\0\0");
 /// Firmware sets access rights by page.
 const PAGE: u64 = 0x1000;
 
@@ -351,6 +373,8 @@ struct Kept<'a> {
     name: Name,
     /// Where its bytes will stand.
     file: u64,
+    /// Whether it loses the mark that it may be discarded.
+    loaded: bool,
 }
 
 impl Kept<'_> {
@@ -358,6 +382,10 @@ impl Kept<'_> {
         row.get_mut(..8)?.copy_from_slice(&self.name.0);
         if !self.section.file_range.is_empty() && self.file != self.section.file_range.start {
             row.get_mut(20..24)?.copy_from_slice(&u32::try_from(self.file).ok()?.to_le_bytes());
+        }
+        if self.loaded {
+            let flags = self.section.characteristics.0 & !Characteristics::DISCARDABLE.0;
+            *row.last_chunk_mut()? = flags.to_le_bytes();
         }
         Some(())
     }

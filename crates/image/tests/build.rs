@@ -89,6 +89,24 @@ fn the_same_input_gives_the_same_bytes_and_the_source_is_what_is_written() {
 }
 
 #[test]
+fn relocations_are_loaded_if_asked() {
+    let discardable = 0x4200_0040;
+    let base = xen().with(".reloc", &[7; 0x20]).with(".other", &[7; 0x20]);
+    let at = base.rows.len() - 2;
+    let base = base.row(at, |row| row.characteristics = discardable);
+    let base = base.row(at + 1, |row| row.characteristics = discardable).build();
+    let image = Image::read(&base[..]).unwrap();
+    let flags = |load| {
+        let built =
+            written(Build::on(&image).unwrap().load_relocations(load).section(".config", &CONFIG).unwrap());
+        let built = Image::read(&built[..]).unwrap();
+        [".reloc", ".other"].map(|name| built.find(name).unwrap().characteristics.0)
+    };
+    assert_eq!(flags(false), [discardable, discardable]);
+    assert_eq!(flags(true), [0x4000_0040, discardable]);
+}
+
+#[test]
 fn files_are_read_like_memory() {
     let folder = tempfile::tempdir().unwrap();
     let (xen_at, config_at, out_at) =

@@ -58,12 +58,12 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// `xen` with `parts`, and without its debug sections, which no machine needs. Not signed, and not written yet.
+/// `xen` with `parts`, and without its debug sections, which no machine needs; shim loads all of it. Not signed, and not written yet.
 ///
 /// # Errors
 /// Where `xen` is signed, has one of the sections already, or has no room.
 pub fn unify<'a, S: Source>(xen: &'a Image<S>, parts: &Parts<'a>) -> Result<Unified<'a>, Error> {
-    let mut build = Build::on(xen)?.drop_debug(true);
+    let mut build = Build::on(xen)?.drop_debug(true).load_relocations(true);
     for (name, part) in parts.sections() {
         build = build.section(name, part)?;
     }

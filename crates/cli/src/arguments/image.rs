@@ -19,6 +19,8 @@ Examples:
   xen-lockdown image build --xen xen.efi --config xen.cfg --kernel vmlinuz --ramdisk initrd.img \\
       --guard xen-privcmd.ko --output unified.efi
       the same, and dom0 starts the guard before anything in the ramdisk
+  xen-lockdown image build --from image.toml --output test.efi
+      what a file says (keys xen, config, kernel, ramdisk, xsm, ucode, sbat, guard, output), under another name
 
 The image is not signed. The same input gives the same bytes. Debug sections are left out.
 
@@ -46,12 +48,15 @@ pub(crate) enum ImageCommand {
 #[derive(Debug, Args)]
 #[command(after_help = IMAGE_BUILD_EXAMPLES)]
 pub(crate) struct ImageBuildArguments {
+    /// A file that says what to build (TOML): each option below is a key, and stands above it; its files are looked for beside it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: Option<PathBuf>,
     /// Xen: a xen.efi that is not signed and has none of these sections
-    #[arg(long, value_name = "FILE")]
-    pub(crate) xen: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "from")]
+    pub(crate) xen: Option<PathBuf>,
     /// Xen's configuration (xen.cfg): becomes .config
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "from")]
+    pub(crate) config: Option<PathBuf>,
     /// dom0's kernel: becomes .kernel
     #[arg(long, value_name = "FILE")]
     pub(crate) kernel: Option<PathBuf>,
@@ -68,11 +73,11 @@ pub(crate) struct ImageBuildArguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) sbat: Option<PathBuf>,
     /// The guard, a signed xen-privcmd.ko: dom0 starts nothing before it is loaded, and nothing without it
-    #[arg(long, value_name = "FILE", requires = "ramdisk")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) guard: Option<PathBuf>,
     /// The image that is made
-    #[arg(long, value_name = "FILE")]
-    pub(crate) output: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "from")]
+    pub(crate) output: Option<PathBuf>,
     /// What to print
     #[arg(long, value_name = "FORMAT", default_value = "human", value_parser = PossibleValuesParser::new(["human", "json"]))]
     pub(crate) format: String,

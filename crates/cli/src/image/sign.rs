@@ -158,7 +158,7 @@ impl Inputs {
     }
 
     fn read(&mut self, path: &Path) -> Result<Vec<u8>> {
-        let bytes = files::read_short(path, LONGEST)?;
+        let bytes = files::read(path, LONGEST)?;
         self.0.push(Input::of(path)?);
         Ok(bytes)
     }
