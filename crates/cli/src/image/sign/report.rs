@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use lockdown_image::sign::{Certificate, Error, Signed, Terms};
-use lockdown_image::{Digest, KeyKind};
+use lockdown_image::{Digest, HashFunction, KeyKind};
 use serde_json::{Value, json};
 
 pub(super) struct Report<'a> {
@@ -95,9 +95,14 @@ impl Report<'_> {
 
     /// What makes a signature less useful than it looks.
     fn note(&self) -> Option<&'static str> {
-        let kind = self.terms?.certificate.kind()?;
-        matches!(kind, KeyKind::P256 | KeyKind::P384)
-            .then_some("OVMF takes no signature by ECDSA, other firmware may not: try it where it is to boot")
+        let terms = self.terms?;
+        match (terms.certificate.kind()?, terms.function) {
+            (KeyKind::P256 | KeyKind::P384, _) => Some(
+                "shim and OVMF take no signature by ECDSA, other firmware may not: try it where it is to boot",
+            ),
+            (KeyKind::Rsa(_), HashFunction::Sha384 | HashFunction::Sha512) => Some("shim takes SHA-256 only"),
+            (KeyKind::Rsa(_), HashFunction::Sha256) => None,
+        }
     }
 
     fn document(&self) -> Value {
