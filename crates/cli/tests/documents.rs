@@ -95,6 +95,43 @@ fn the_examples_of_sbat_are_as_shown() {
     );
 }
 
+#[test]
+fn the_examples_of_image_are_as_shown() {
+    let xen = Pe::new()
+        .with(".text", &[0x90; 0x40])
+        .with(".reloc", &[7; 0x20])
+        .row(0, |row| row.characteristics = 0x6000_0020)
+        .row(1, |row| row.characteristics = 0x4200_0040)
+        .build();
+    let mut kernel = vec![0; 0x400];
+    for (at, bytes) in [(0x202, b"HdrS".as_slice()), (0x20e, &[0, 1]), (0x300, b"6.12.1-example")] {
+        kernel.splice(at..at + bytes.len(), bytes.iter().copied());
+    }
+    let table = format!("{HEADER}\nxen.example,1,Example,xen,4.20.0-1,mail:security@example.org\n");
+    let page = fs::read_to_string("../../docs/image.md").unwrap();
+    // The one that is shown.
+    let description: String = page
+        .lines()
+        .skip_while(|line| !line.starts_with("    xen = "))
+        .map_while(|line| line.strip_prefix("    "))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    run_examples(
+        "image.md",
+        &[
+            ("xen.efi", &xen),
+            ("vmlinuz", &kernel),
+            ("initrd.img", b"\x28\xb5\x2f\xfdpacked"),
+            ("sbat.csv", table.as_bytes()),
+            (
+                "xen.cfg",
+                b"[global]\ndefault=xen\n[xen]\noptions=loglvl=all iommu=no-intremap\nkernel=vmlinuz quiet\nramdisk=initrd\n",
+            ),
+            ("image.toml", description.as_bytes()),
+        ],
+    );
+}
+
 /// Runs the examples of a page in a folder with these files.
 fn run_examples(page: &str, files: &[(&str, &[u8])]) {
     let folder = tempfile::tempdir().unwrap();

@@ -239,15 +239,9 @@ fn digest(image: &[u8], function: HashFunction) -> Vec<u8> {
     evidence.digest(function).unwrap().as_bytes().to_vec()
 }
 
-/// Xen with a configuration, and generations if asked for. What shim does not load is loaded, if asked for.
+/// Xen with a configuration, and generations if asked for. What shim does not load is marked so again, if asked for.
 fn unified(lab: &Lab, sbat: Option<&[u8]>, keep_relocations: bool, kernel: &[u8]) -> Vec<u8> {
-    let mut xen = lab.stock.image.clone();
-    if keep_relocations {
-        let image = Image::read(&xen[..]).unwrap();
-        let at = usize::try_from(image.find(".reloc").unwrap().header_offset).unwrap() + 36;
-        xen[at + 3] &= !0x02;
-    }
-    let image = Image::read(&xen[..]).unwrap();
+    let image = Image::read(&lab.stock.image[..]).unwrap();
     let parts = lockdown_unify::Parts {
         config: Some(&CONFIG),
         kernel: Some(&kernel),
@@ -256,7 +250,12 @@ fn unified(lab: &Lab, sbat: Option<&[u8]>, keep_relocations: bool, kernel: &[u8]
     };
     let mut out = Cursor::new(Vec::new());
     lockdown_unify::unify(&image, &parts).unwrap().write(&mut out).unwrap();
-    out.into_inner()
+    let mut xen = out.into_inner();
+    if !keep_relocations {
+        let row = Image::read(&xen[..]).unwrap().find(".reloc").unwrap().header_offset;
+        xen[usize::try_from(row).unwrap() + 36 + 3] |= 0x02;
+    }
+    xen
 }
 
 fn stored(name: &str, data: Vec<u8>) -> Vec<Variable> {

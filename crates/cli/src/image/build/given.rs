@@ -76,7 +76,8 @@ impl Description {
         let text = files::read(path, LONGEST)?;
         let text = String::from_utf8(text).with_context(|| format!("{} is no text", path.display()))?;
         let description: Self = toml::from_str(&text).map_err(|error| anyhow!("{}: {error}", path.display()))?;
-        Ok(description.beside(files::parent(path)?))
+        // Nothing for a name alone, so that names stay as they were written.
+        Ok(description.beside(path.parent().unwrap_or(Path::new(""))))
     }
 
     /// With its files looked for in a folder.
