@@ -253,7 +253,7 @@ impl Thread {
 
     fn device_model(&mut self) -> (Kind, i32) {
         let (start, length) = self.world.memory;
-        let (operation, mut domain) = shape::device_model(&mut self.random, &self.world);
+        let (operation, domain) = shape::device_model(&mut self.random, &self.world);
         let place = start + (self.random.below(length / 2) & !7);
         self.window.put(place, &operation);
         let number = if self.random.one_in(8) {
@@ -264,10 +264,6 @@ impl Thread {
         let buffers = self.world.memory.0 + length / 2;
         let mut bytes = Vec::new();
         let (elsewhere, list) = (self.random.one_in(12), self.random.one_in(16));
-        if elsewhere || list {
-            // What lies there may ask for anything.
-            domain = self.world.emulated();
-        }
         for index in 0..number.min(17) {
             let (at, size) = if index == 0 && !elsewhere {
                 (place, 32)
@@ -590,13 +586,12 @@ impl Board {
                 let word = |offset: usize| self.word(at + offset).load(Ordering::Relaxed);
                 Target {
                     domain: u16::try_from(word(0)).unwrap_or(shape::MISSING[1]),
-                    emulated: index == super::EMULATED,
                     frames: [word(1), word(2), word(3), word(4)],
                 }
             })
             .collect();
         // One that is none.
-        found.push(Target { domain: shape::MISSING[0], emulated: false, frames: [1; 4] });
+        found.push(Target { domain: shape::MISSING[0], frames: [1; 4] });
         found
     }
 }
