@@ -171,6 +171,8 @@ pub(super) const LEFT_OUT: &[(u64, u64, &str)] = &[
     (36, 79, "domctl.soft_reset"),
     // Xen 4.20 reaches for what it has already freed of a guest that is being destroyed (seen).
     (36, 12, "domctl.setvcpucontext"),
+    // Each of two guests that are made device model of each other holds the other one for good (seen).
+    (36, 46, "domctl.set_target"),
     // Programs the host's devices.
     (33, 13, "physdev_op.map_pirq"),
 ];
