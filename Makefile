@@ -116,7 +116,7 @@ guarded-dom0: setup-prove
 initramfs-images: setup-prove
 	cargo test --quiet --release -p xen-lockdown --test initramfs_images -- --ignored --nocapture
 
-# The guard on Debian's kernels, the newest in backports among them: by headers, by DKMS, in a tree, booted; half an hour the first time.
+# The guard on Debian's kernels, the newest in backports among them: by headers, by DKMS, in a tree, booted; and built into a small kernel, booted. An hour the first time.
 guard-kernels: setup-prove
 	cargo run --quiet --release -p lockdown-lab -- guard-kernels
 
