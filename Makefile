@@ -90,13 +90,15 @@ bench-guard: setup-prove
 prove: setup-prove
 	cargo run --quiet --release -p xen-lockdown -- prove
 
-# The same with somebody else's attack beside the lab's own; the hooks in an older Xen; and what the desk says against what a booted, locked Xen did.
+# The same with somebody else's attack beside the lab's own; the hooks in an older Xen; and what the desk says against what a booted, locked Xen did,
+# and against what firmware and shim started.
 lab: setup-test
 	@mkdir -p target/extra
 	gcc -static -O2 -o target/extra/lockdown-off examples/attack/lockdown-off.c
 	cargo run --quiet --release -p xen-lockdown -- prove --extra-attacks target/extra
 	cargo run --quiet --release -p xen-lockdown -- xen patch --tree "$$(cargo xtask source --release bookworm)" --output target/patches-4.17
 	cargo test --quiet --release -p xen-lockdown --test agree -- --ignored --nocapture
+	cargo test --quiet --release -p xen-lockdown --test same_as_firmware -- --ignored --nocapture
 
 # Every way into Xen, booted, with each default that can be built in: five builds of Xen and forty machines.
 boot-paths: setup-prove
@@ -114,7 +116,7 @@ guarded-dom0: setup-prove
 initramfs-images: setup-prove
 	cargo test --quiet --release -p xen-lockdown --test initramfs_images -- --ignored --nocapture
 
-# The guard on Debian's kernels, the newest in backports among them: by headers, by DKMS, in a tree, booted; half an hour the first time.
+# The guard on Debian's kernels, the newest in backports among them: by headers, by DKMS, in a tree, booted; and built into a small kernel, booted. An hour the first time.
 guard-kernels: setup-prove
 	cargo run --quiet --release -p lockdown-lab -- guard-kernels
 

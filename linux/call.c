@@ -136,15 +136,69 @@ long privcmd_dm_op(struct file *file, void __user *argument)
 #define SPACE 256
 #define SPACE_MOST 65536
 
+/*
+ * Structures are small, of whole words mostly, and it is the object that knows
+ * what room there is. So they are copied in line: copy_from_user() looks again
+ * whether the object in the kernel is one, which takes longer than the copy.
+ */
+#define WORDS_MOST 32
+
+static __always_inline bool is_words(const void *memory, size_t length)
+{
+	return length <= WORDS_MOST * sizeof(u64) && !(((unsigned long)memory | length) % sizeof(u64));
+}
+
+static __always_inline bool fetch_words(u64 *into, const u64 __user *from, size_t length)
+{
+	size_t index;
+
+	if (!user_read_access_begin(from, length))
+		return false;
+#pragma GCC unroll 4
+	for (index = 0; index < length / sizeof(*into); index++)
+		unsafe_get_user(into[index], from + index, fault);
+	user_read_access_end();
+	return true;
+fault:
+	user_read_access_end();
+	/* As copy_from_user() does: nothing older may be taken for what was read. */
+	memset(into, 0, length);
+	return false;
+}
+
+static __always_inline bool store_words(u64 __user *to, const u64 *from, size_t length)
+{
+	size_t index;
+
+	if (!user_write_access_begin(to, length))
+		return false;
+#pragma GCC unroll 4
+	for (index = 0; index < length / sizeof(*from); index++)
+		unsafe_put_user(from[index], to + index, fault);
+	user_write_access_end();
+	return true;
+fault:
+	user_write_access_end();
+	return false;
+}
+
 bool guard_fetch(void *into, u64 from, size_t length)
 {
+	if (is_words(into, length))
+		return fetch_words(into, u64_to_user_ptr(from), length);
 	return !copy_from_user(into, u64_to_user_ptr(from), length);
 }
 
 /* Where it cannot be written, the process took its own memory away after it was read. */
 void guard_store(u64 to, const void *from, size_t length)
 {
-	if (copy_to_user(u64_to_user_ptr(to), from, length))
+	bool stored;
+
+	if (is_words(from, length))
+		stored = store_words(u64_to_user_ptr(to), from, length);
+	else
+		stored = !copy_to_user(u64_to_user_ptr(to), from, length);
+	if (!stored)
 		pr_debug("what Xen answered found no place\n");
 }
 
@@ -260,9 +314,9 @@ static long call_list(const struct guard_caller *caller, const struct guard_outc
 long privcmd_hypercall(struct file *file, void __user *argument)
 {
 	struct guard_caller caller = guard_caller();
-	/* The object fills in all of it. */
+	/* The object fills in all of the one, and the process of the other. */
 	struct guard_outcome outcome __uninitialized;
-	struct guard_registers registers;
+	struct guard_registers registers __uninitialized;
 	long error;
 
 	/* Which domain it is about can be hidden in it; who was restricted to one has dm_op. */
@@ -275,7 +329,7 @@ long privcmd_hypercall(struct file *file, void __user *argument)
 			return error;
 	}
 	BUILD_BUG_ON(sizeof(registers) != sizeof(struct privcmd_hypercall));
-	if (copy_from_user(&registers, argument, sizeof(registers)))
+	if (!fetch_words((u64 *)&registers, argument, sizeof(registers)))
 		return -EFAULT;
 	error = call_once(&caller, &registers, &outcome);
 	if (error)

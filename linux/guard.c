@@ -33,7 +33,8 @@ static u8 level;
 static u16 own;
 static u32 version;
 
-u8 guard_level(void)
+/* In line: every call asks. */
+static __always_inline u8 level_now(void)
 {
 	u8 seen = READ_ONCE(level), now = seen;
 
@@ -47,11 +48,16 @@ u8 guard_level(void)
 	return max(seen, now);
 }
 
+u8 guard_level(void)
+{
+	return level_now();
+}
+
 /* What would be refused at integrity is counted while nothing is locked, so the level is never lower. */
 struct guard_caller guard_caller(void)
 {
 	return (struct guard_caller) {
-		.level = max_t(u8, guard_level(), GUARD_INTEGRITY),
+		.level = max_t(u8, level_now(), GUARD_INTEGRITY),
 		.strict = strict,
 		.own = own,
 		.version = version,

@@ -22,6 +22,7 @@ pub(crate) mod number {
     pub(crate) const CONSOLE_IO: u64 = 18;
     pub(crate) const PHYSDEV_OP_COMPAT: u64 = 19;
     pub(crate) const GRANT_TABLE_OP: u64 = 20;
+    pub(crate) const UPDATE_VA_MAPPING_OTHERDOMAIN: u64 = 22;
     pub(crate) const XSM_OP: u64 = 27;
     pub(crate) const EVENT_CHANNEL_OP: u64 = 32;
     pub(crate) const SYSCTL: u64 = 35;

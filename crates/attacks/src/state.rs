@@ -233,6 +233,10 @@ impl KernelLog {
                 self.tracing = TRACE;
             }
         }
+        // A process's own fault; whoever waits for it knows.
+        if said.contains("segfault at") && self.traces.len() < MOST * TRACE {
+            self.traces.push(said.to_owned());
+        }
         if self.tracing > 0 {
             self.tracing -= 1;
             self.traces.push(said.to_owned());

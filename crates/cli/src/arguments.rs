@@ -10,7 +10,10 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lockdown_core::tables::XEN_VERSIONS;
 
-pub(crate) use self::image::{ImageBuildArguments, ImageCommand, ImageInspectArguments, ImageVerifyArguments};
+pub(crate) use self::image::{
+    ImageAttachArguments, ImageBuildArguments, ImageCommand, ImageInspectArguments, ImagePrepareArguments,
+    ImageSignArguments, ImageUnsignArguments, ImageVerifyArguments, SignatureTerms,
+};
 pub(crate) use self::sbat::{
     SbatCheckArguments, SbatCommand, SbatCompareArguments, SbatShowArguments, SbatWriteArguments,
 };

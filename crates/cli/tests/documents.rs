@@ -5,12 +5,15 @@
 #[path = "../../image/tests/builder/mod.rs"]
 #[allow(dead_code)]
 mod builder;
+#[path = "support/signing.rs"]
+mod signing;
 
 use std::fs;
 use std::path::Path;
 
 use builder::Pe;
 use lockdown_image::sbat::HEADER;
+use signing::Folder;
 
 #[test]
 fn the_readmes_examples_are_as_shown() {
@@ -30,6 +33,48 @@ fn the_guard_is_not_made_from_bad_input() {
 #[test]
 fn recorded_hypercalls_are_explained() {
     trycmd::TestCases::new().case("tests/hypercall/*.toml");
+}
+
+#[test]
+fn images_are_signed_as_the_documentation_shows() {
+    let Some(mut folder) = Folder::new() else { return };
+    let token = folder.token().is_some();
+    let text = include_str!("../../../docs/image.md");
+    let text = text.split_once("\n## Signing\n").unwrap().1;
+    let lines = text.lines().map(|line| line.strip_prefix("    ").unwrap_or_default());
+    let examples: Vec<String> =
+        lines.collect::<Vec<_>>().split(|line| line.is_empty()).map(|block| block.join("\n")).collect();
+    let examples = examples.into_iter().filter(|block| !block.is_empty());
+    assert_eq!(run_all(&folder, token, examples), 6);
+}
+
+#[test]
+fn images_are_signed_as_the_command_says() {
+    let Some(mut folder) = Folder::new() else { return };
+    let token = folder.token().is_some();
+    let mut count = 0;
+    for command in ["sign", "prepare", "attach", "unsign"] {
+        let help = String::from_utf8(folder.image(&[command, "--help"]).stdout).unwrap();
+        let examples = help.split_once("\nExamples:\n").unwrap().1.replace("\\\n      ", "");
+        let commands =
+            examples.lines().filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')));
+        count += run_all(&folder, token, commands.map(str::to_owned).collect::<Vec<_>>());
+    }
+    assert_eq!(count, 8);
+}
+
+/// Runs them in one folder, one after the other; gives their number.
+fn run_all(folder: &Folder, token: bool, examples: impl IntoIterator<Item = String>) -> usize {
+    let mut count = 0;
+    for example in examples {
+        count += 1;
+        if example.contains("pkcs11:") && !token {
+            continue;
+        }
+        let output = folder.shell(&example);
+        assert!(output.status.success(), "{example}\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+    count
 }
 
 #[test]

@@ -73,6 +73,11 @@ impl<S: Source> Image<S> {
         Ok(Self { source, sections })
     }
 
+    /// Where its bytes come from.
+    pub(crate) const fn source(&self) -> &S {
+        &self.source
+    }
+
     /// All sections, in the order of the table.
     #[must_use]
     pub fn sections(&self) -> &[Section] {

@@ -97,7 +97,7 @@ pub struct Prepared {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The image.
-    #[error("the image to sign: {0}")]
+    #[error("the image: {0}")]
     Image(#[from] error::Error),
     /// It is signed already.
     #[error("the image is signed already")]

@@ -12,6 +12,7 @@ mod database;
 mod elements;
 mod evidence;
 mod firmware;
+mod part;
 mod shim;
 mod signature;
 mod vendor;

@@ -65,7 +65,7 @@ fn sign_with(image: &[u8], pair: &Pair, chain: &[&Pair], function: HashFunction)
 }
 
 fn evidence(image: &[u8]) -> Evidence {
-    Evidence::gather(&Image::read(image).unwrap(), &HashFunction::ALL).unwrap()
+    Evidence::gather_for_shim(&Image::read(image).unwrap(), &HashFunction::ALL).unwrap()
 }
 
 /// A database with these certificates.
@@ -363,6 +363,31 @@ fn xen_stops_behind_a_shim_that_did_not_load_its_relocations() {
 }
 
 #[test]
+fn xen_asks_shim_about_the_kernel() {
+    let Some(root) = Authority::make() else { return };
+    let (leaf, other) = (root.leaf("leaf"), root.leaf("other"));
+    let kernel = Pe::new().with(".text", &[0x90; 0x40]).build();
+    let xen = |kernel: &[u8], config: &str| {
+        let pe = Pe::new().with(".sbat", &padded(SBAT)).with(config, b"[xen]\n").with(".kernel", kernel);
+        sign(&pe.but(|pe| pe.image_size = 0x2_0000).build(), &leaf, &[])
+    };
+    let shim = Shim { db: with(&[&leaf]), mok: with(&[&other]), dbx: Database::default(), ..Shim::default() };
+    let judge = |image: &[u8]| shim.judge(&evidence(image));
+    let by_xen = |answer: &Answer| matches!(answer, Answer::Refused { by: Judge::Xen, .. });
+    assert_eq!(judge(&xen(&sign(&kernel, &other, &[]), ".config")).id(), "trusted-certificate");
+    for refused in [kernel.clone(), b"an ELF file".to_vec(), sign(&kernel, &root.leaf("third"), &[])] {
+        let answer = judge(&xen(&refused, ".config"));
+        assert!(by_xen(&answer) && answer.id() == "kernel-refused", "{answer:?}");
+        assert_eq!(judge(&xen(&refused, ".other")).id(), "trusted-certificate", "not Xen");
+        let image = xen(&refused, ".config");
+        assert_eq!(by_firmware(&image, with(&[&leaf]), Database::default()), "trusted-certificate", "nobody asks");
+    }
+    let image = xen(&kernel, ".config");
+    let shallow = Evidence::gather(&Image::read(&image[..]).unwrap(), &[]).unwrap();
+    assert_eq!(shim.judge(&shallow).id(), "kernel-not-read");
+}
+
+#[test]
 fn without_secure_boot_nothing_is_looked_at() {
     let off = Firmware { off: true, ..Firmware::default() };
     assert_eq!(id(&off.judge(&evidence(&unsigned())), Judge::Firmware), "secure-boot-off");
@@ -390,16 +415,22 @@ fn a_damaged_table_holds_no_signature() {
 }
 
 #[test]
-fn elliptic_curves_verify_too() {
+fn elliptic_curves_are_left_to_the_firmware_and_refused_by_shim() {
     let Some(root) = Authority::make() else { return };
+    let rsa = root.leaf("rsa");
     for (curve, function) in [("P-256", HashFunction::Sha256), ("P-384", HashFunction::Sha384)] {
         let leaf = root.curve_leaf("leaf", curve);
         let image = sign_with(&unsigned(), &leaf, &[], function);
-        assert_eq!(
-            by_firmware(&image, with(&[&root.pair]), Database::default()),
-            "trusted-certificate",
-            "{curve}"
-        );
+        let db = || with(&[&root.pair]);
+        assert_eq!(by_firmware(&image, db(), Database::default()), "elliptic-curve", "{curve}");
         assert_eq!(by_firmware(&image, Database::default(), Database::default()), "not-trusted", "{curve}");
+        let mut changed = image.clone();
+        changed[0x300] ^= 1;
+        assert_eq!(by_firmware(&changed, db(), Database::default()), "changed", "{curve}");
+        let both = sign(&image, &rsa, &[]);
+        assert_eq!(by_firmware(&both, db(), Database::default()), "trusted-certificate", "{curve}");
+        assert_eq!(through_shim(&both, &Shim { db: db(), ..Shim::default() }), "trusted-certificate", "{curve}");
     }
+    let image = sign(&unsigned(), &root.curve_leaf("leaf", "P-256"), &[]);
+    assert_eq!(through_shim(&image, &Shim { db: with(&[&root.pair]), ..Shim::default() }), "elliptic-curve");
 }

@@ -1,5 +1,6 @@
 //! The guard on Debian's kernels, in every way in which a distribution would build it: against the headers, by DKMS, in the
-//! kernel's own tree; and booted on the newest kernel that Debian offers for the release.
+//! kernel's own tree; booted on the newest kernel that Debian offers for the release; and built into a small kernel of its
+//! own, which is booted.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,21 +10,24 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use lockdown_debian::fetch::{self, Release};
 
-use crate::boot::End;
+use crate::boot::{Boot, End};
 use crate::console::Verdict;
 use crate::guard::{self, WARNINGS, warns};
-use crate::hypervisor::{self, Say};
+use crate::guest;
+use crate::hypervisor::{self, Key, Say};
 use crate::image::Parts;
 use crate::inside::{self, Inside};
-use crate::lab::{Lab, Scenario, Xen, config};
+use crate::lab::{Lab, OTHER_PROGRAM, Scenario, Xen, config};
 use crate::machine::Dom0;
-use crate::plan::Plan;
+use crate::plan::{Plan, Step};
 use crate::prove;
 use crate::root::{Contents, Root, ensure_space};
 use crate::toolstack;
 
 const DKMS: &str = include_str!("kernels/dkms.sh");
 const TREE: &str = include_str!("kernels/tree.sh");
+const BUILT_IN: &str = include_str!("kernels/built-in.sh");
+const BUILT_IN_CONFIG: &str = include_str!("kernels/built-in.config");
 
 /// What the package is called, as `linux/dkms.conf` has it.
 const PACKAGE: [&str; 2] = ["xen-lockdown-guard", env!("CARGO_PKG_VERSION")];
@@ -54,6 +58,26 @@ const ATTACKS: &[&str] = &[
     "driver-remove-forced",
 ];
 
+/// The same where the guard is no module, and none can be loaded: the raw write through every name of the device, and the
+/// other ways to memory of one's own.
+const ATTACKS_BUILT_IN: &[&str] = &[
+    "second-node",
+    "procfs-node",
+    "console-reads-kernel",
+    "race-argument",
+    "multicall-write",
+    "map-self",
+    "physmap-add-self",
+    "va-mapping-self",
+    "va-mapping-otherdomain",
+];
+
+/// What `xen-lockdown status` says in dom0 of a guard that came with the kernel.
+const STATUS: &[&str] = &["The guard in dom0's kernel holds root to the rules", "mode integrity, begun built-in"];
+
+/// What it asks of dom0's signed line for that.
+const FOR_STATUS: &str = "panic_on_taint=0x8,nousertaint";
+
 /// Steps of the toolstack that need no guest.
 const TOOLS: &[&str] = &["xl-info", "xl-list"];
 
@@ -68,16 +92,28 @@ pub enum Way {
     Tree,
     /// Boot the newest kernel with it under a locked Xen, with a PV and with a PVH dom0
     Boot,
+    /// Build a small kernel with it built in, and boot that in the same way
+    BuiltIn,
 }
 
 /// All of them.
-pub const WAYS: &[Way] = &[Way::Headers, Way::Dkms, Way::Tree, Way::Boot];
+pub const WAYS: &[Way] = &[Way::Headers, Way::Dkms, Way::Tree, Way::Boot, Way::BuiltIn];
 
 /// Does `ways` with Debian's kernels, in a lab below `lab`; `report` is told what came of each.
 ///
 /// # Errors
 /// The first that does not do what it should.
 pub fn run(lab: &Path, ways: &[Way], say: Say<'_>, report: &dyn Fn(&str)) -> Result<()> {
+    // What is built in needs no root but the lab's.
+    if ways.contains(&Way::BuiltIn) {
+        let begun = Instant::now();
+        let found = built_in(lab, say).context("built in")?;
+        report(&format!("{found} ({} s)", begun.elapsed().as_secs()));
+    }
+    let ways: Vec<Way> = ways.iter().copied().filter(|way| *way != Way::BuiltIn).collect();
+    if ways.is_empty() {
+        return Ok(());
+    }
     for contents in [Contents::Modules, Contents::Backports] {
         let root = Root::with(lab, contents, say)?;
         let lab = fs::canonicalize(lab)?;
@@ -86,7 +122,7 @@ pub fn run(lab: &Path, ways: &[Way], say: Say<'_>, report: &dyn Fn(&str)) -> Res
         let compiler = String::from_utf8_lossy(&compiler).trim().to_owned();
         // The object comes from the lab's root, which has Rust; it is the same for every kernel.
         let files = guard::source(&Root::get(&lab, say)?, &lab, say)?;
-        for way in ways {
+        for way in &ways {
             let begun = Instant::now();
             let found = match way {
                 Way::Headers => {
@@ -98,7 +134,7 @@ pub fn run(lab: &Path, ways: &[Way], say: Say<'_>, report: &dyn Fn(&str)) -> Res
                     in_tree(&files, &root, &lab, &release, contents, say).context("in the kernel's tree")?
                 }
                 Way::Boot if contents == Contents::Backports => booted(&root, &lab, say).context("booted")?,
-                Way::Boot => continue,
+                Way::Boot | Way::BuiltIn => continue,
             };
             report(&format!("{release}: {found} ({} s)", begun.elapsed().as_secs()));
         }
@@ -236,27 +272,48 @@ fn booted(root: &Root, folder: &Path, say: Say<'_>) -> Result<String> {
     let image = fs::read(&built.efi).with_context(|| built.efi.display().to_string())?;
     let lab = Lab::open_root(root.clone(), &prove::project(), say)?;
     let xen = Xen { name: "locked", image, guard: Some(lab.guard(say)?) };
-    let plan = plan(&lab)?;
+    let plan = plan(&lab, ATTACKS)?;
     let ramdisk = lab.initramfs_for(&xen, &plan, &toolstack::files(&lab)?)?;
+    let found = each_dom0(&lab, &xen, "", &lab.release, &lab.kernel, &ramdisk, &plan, say, &|boot| {
+        ensure!(boot.line("the guard stands").is_some(), "the guard said nothing");
+        Ok(())
+    })?;
+    Ok(format!("booted under a locked Xen: the guard stands, is its own user, and xl works; {found}"))
+}
+
+/// Boots a kernel with a PV and with a PVH dom0 and sees that every step of the plan says what it should, and that `check`
+/// has nothing against the boot.
+#[allow(clippy::too_many_arguments, reason = "each is something else")]
+fn each_dom0(
+    lab: &Lab,
+    xen: &Xen,
+    linux: &str,
+    release: &str,
+    kernel: &[u8],
+    ramdisk: &[u8],
+    plan: &Plan,
+    say: Say<'_>,
+    check: &dyn Fn(&Boot) -> Result<()>,
+) -> Result<String> {
     let mut found = Vec::new();
     for dom0 in [Dom0::Pv, Dom0::Pvh] {
-        say(&format!("booting {} with a {} dom0", lab.release, dom0.name()));
+        say(&format!("booting {release} with a {} dom0", dom0.name()));
         let parts = Parts {
-            config: Some(config(dom0, "", "")),
-            kernel: Some(lab.kernel.clone()),
-            ramdisk: Some(ramdisk.clone()),
+            config: Some(config(dom0, "", linux)),
+            kernel: Some(kernel.to_vec()),
+            ramdisk: Some(ramdisk.to_vec()),
             ..Parts::default()
         };
-        let image = lab.signed(&lab.unified(&xen, &parts)?, &lab.keys.trusted)?;
-        let mut scenario = Scenario::new(&format!("{}-{}", lab.release, dom0.name()), dom0, image.bytes);
+        let image = lab.signed(&lab.unified(xen, &parts)?, &lab.keys.trusted)?;
+        let mut scenario = Scenario::new(&format!("{release}-{}", dom0.name()), dom0, image.bytes);
         scenario.silence = Duration::from_secs(240);
         let boot = lab.boot(&scenario)?;
         let tell = |what: &str| format!("{what}; the console:\n{}", boot.console());
         Lab::ensure_secure(&boot, dom0).with_context(|| tell("no secure boot"))?;
         ensure!(boot.end == End::Done, tell(&format!("the boot ended with {:?}", boot.end)));
-        let release = &boot.booted.as_ref().context("dom0 did not start")?.linux;
-        ensure!(*release == lab.release, "{release} was booted, not {}", lab.release);
-        ensure!(boot.line("the guard stands").is_some(), tell("the guard said nothing"));
+        let booted = &boot.booted.as_ref().context("dom0 did not start")?.linux;
+        ensure!(booted == release, "{booted} was booted, not {release}");
+        check(&boot).with_context(|| tell("not as it should"))?;
         let mut held = 0;
         for step in &plan.steps {
             let result = boot.results.iter().find(|result| result.id == step.id);
@@ -272,15 +329,90 @@ fn booted(root: &Root, folder: &Path, say: Say<'_>) -> Result<String> {
         ensure!(held > 0, tell("no attack was tried"));
         found.push(format!("{}: {held} attacks held", dom0.name()));
     }
-    Ok(format!("booted under a locked Xen: the guard stands, is its own user, and xl works; {}", found.join(", ")))
+    Ok(found.join(", "))
 }
 
-fn plan(lab: &Lab) -> Result<Plan> {
+/// Builds a small kernel with the guard built in, and boots it under the lab's locked Xen with each kind of dom0.
+fn built_in(lab: &Path, say: Say<'_>) -> Result<String> {
+    let root = Root::get(lab, say)?;
+    let folder = fs::canonicalize(lab)?;
+    let files = guard::source(&root, &folder, say)?;
+    let (kernel, release) = kernel_with_guard(&files, &root, &folder, say)?;
+    let built = hypervisor::build(&root, &folder, say)?;
+    let image = fs::read(&built.efi).with_context(|| built.efi.display().to_string())?;
+    let lab = Lab::open_root(root, &prove::project(), say)?;
+    let xen = Xen { name: "locked", image, guard: None };
+    let command = guest::build_command(&prove::project(), &folder, say)?;
+    let inside = "/lab/xen-lockdown";
+    let status = Step {
+        id: "status".to_owned(),
+        program: OTHER_PROGRAM.to_owned(),
+        arguments: ["say", "run", inside, "status"].map(str::to_owned).to_vec(),
+        timeout_s: 60,
+    };
+    let mut plan = plan(&lab, ATTACKS_BUILT_IN)?;
+    // It could not load them; and what the guard counted is told.
+    plan.modules.clear();
+    plan.guard = true;
+    plan.steps.insert(0, status);
+    let mut more = toolstack::files(&lab)?;
+    more.push((inside.to_owned(), fs::read(command)?));
+    let ramdisk = lab.initramfs(&plan, &more)?;
+    let found = each_dom0(&lab, &xen, FOR_STATUS, &release, &kernel, &ramdisk, &plan, say, &|boot| {
+        for want in STATUS {
+            ensure!(boot.line(want).is_some(), "xen-lockdown status does not say {want:?}");
+        }
+        Ok(())
+    })?;
+    Ok(format!(
+        "{release}: a kernel of its own without modules, the guard built in: no warning; booted under a locked Xen: \
+         status says that it holds root to the rules, begun built-in; xl works; {found}"
+    ))
+}
+
+/// The kernel of `kernels/built-in.config` and its release; built below `lab` or found there.
+fn kernel_with_guard(
+    files: &[(String, Vec<u8>)],
+    root: &Root,
+    lab: &Path,
+    say: Say<'_>,
+) -> Result<(Vec<u8>, String)> {
+    let tree = unpacked(lab, &root.kernel_release()?, Contents::Lab, say)?;
+    let mut key = Key::default();
+    for part in [&tree, root.folder()] {
+        key.add("", part.file_name().unwrap_or_default().as_encoded_bytes());
+    }
+    for part in [BUILT_IN, BUILT_IN_CONFIG, WARNINGS] {
+        key.add("", part.as_bytes());
+    }
+    for (name, bytes) in files {
+        key.add(name, bytes);
+    }
+    let folder = hypervisor::folder(lab)?;
+    let place = folder.join(format!("kernel-{}", key.finish()));
+    let [image, named] = ["bzImage", "release"];
+    if !place.is_dir() {
+        add_guard(files, &tree)?;
+        fs::write(tree.join(IN_TREE).join("built-in.config"), BUILT_IN_CONFIG)?;
+        say("building a kernel with the guard built in");
+        let mut command = root.command("/bin/sh", Some(&tree));
+        let (said, _) = quiet(command.args(["-c", BUILT_IN, "sh", WARNINGS]))?;
+        let release = said.lines().find_map(|line| line.strip_prefix("release "));
+        let release = release.with_context(|| format!("the kernel's build names no release:\n{said}"))?;
+        let work = tempfile::Builder::new().prefix(".kernel-").tempdir_in(&folder)?;
+        fs::copy(tree.join("arch/x86/boot/bzImage"), work.path().join(image)).context("the kernel's image")?;
+        fs::write(work.path().join(named), release)?;
+        fs::rename(work.keep(), &place)?;
+    }
+    Ok((fs::read(place.join(image))?, fs::read_to_string(place.join(named))?))
+}
+
+fn plan(lab: &Lab, attacks: &[&str]) -> Result<Plan> {
     let known = inside::own(&lab.guest.attacks)?;
     let mut steps = toolstack::plan(lab)?.steps;
     steps.retain(|step| TOOLS.contains(&step.id.as_str()));
     ensure!(steps.len() == TOOLS.len(), "the toolstack's steps have other names than {TOOLS:?}");
-    for id in ATTACKS {
+    for id in attacks {
         let attack = known.iter().find(|attack| attack.id == *id);
         steps.extend(attack.map(Inside::steps).with_context(|| format!("there is no attack {id}"))?);
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Error, Result, ensure};
 use fs4::FileExt;
-use lockdown_firmware::Variable;
 use lockdown_firmware::load_option::LoadOption;
+use lockdown_firmware::{Guid, Variable};
 
 use crate::boot::{self, Boot, Limits};
 use crate::console::Line;
@@ -19,10 +19,10 @@ use crate::guest::{self, Guest};
 use crate::image::{self, Parts, Signed};
 use crate::initramfs::Initramfs;
 use crate::keys::{Key, Keys, NEW_KEYS};
-use crate::machine::{Dom0, Extra, Firmware, Machine, Setup};
+use crate::machine::{self, Dom0, Extra, Firmware, Machine, Setup};
 use crate::plan::{MODULES, Plan, Step};
 use crate::root::{self, Root};
-use crate::varstore::{SecureBoot, Settings};
+use crate::varstore::{self, Databases, SecureBoot, Settings};
 
 /// Xen's programs that dom0 gets, from the folder of Debian's Xen.
 const XEN_PROGRAMS: &[&str] = &[
@@ -122,6 +122,8 @@ pub struct Scenario {
     pub firmware: Firmware,
     /// Whether the firmware has keys, and so enforces Secure Boot.
     pub secure_boot: bool,
+    /// What firmware trusts and refuses, instead of the lab's key and `revoked`.
+    pub databases: Option<Databases>,
     /// What somebody stored in the firmware beside.
     pub variables: Vec<Variable>,
     /// Hashes of images that firmware is told to refuse.
@@ -151,6 +153,7 @@ impl Scenario {
             disk: Vec::new(),
             firmware: Firmware::default(),
             secure_boot: true,
+            databases: None,
             variables: Vec::new(),
             revoked: Vec::new(),
             stop_at: Vec::new(),
@@ -292,6 +295,38 @@ impl Lab {
         image::sign(image, key)
     }
 
+    /// What a machine's firmware knows at its start.
+    fn settings(&self, scenario: &Scenario) -> Settings {
+        let databases = || match &scenario.databases {
+            Some(databases) => databases.clone(),
+            None => Databases {
+                db: varstore::certificates(std::slice::from_ref(&self.keys.trusted.der)),
+                dbx: scenario.revoked.iter().flat_map(|hash| varstore::entry(Guid::CERT_SHA256, hash)).collect(),
+            },
+        };
+        Settings {
+            keys: scenario.secure_boot.then(|| SecureBoot {
+                platform_key: self.keys.platform.der.clone(),
+                exchange_key: self.keys.exchange.der.clone(),
+                databases: databases(),
+            }),
+            boot: vec![LoadOption::file(
+                "xen",
+                &format!("\\{}", scenario.starts.replace('/', "\\")),
+                &scenario.options,
+            )],
+            variables: scenario.variables.clone(),
+        }
+    }
+
+    /// The flash image that a machine's firmware begins with.
+    ///
+    /// # Errors
+    /// Where there is no room for its variables.
+    pub fn variables(&self, scenario: &Scenario) -> Result<Vec<u8>> {
+        machine::variables(&self.root, &self.settings(scenario))
+    }
+
     /// Boots a machine and watches it to its end.
     ///
     /// # Errors
@@ -316,21 +351,7 @@ impl Lab {
         let setup = Setup {
             firmware: scenario.firmware,
             dom0: scenario.dom0,
-            settings: Settings {
-                keys: scenario.secure_boot.then(|| SecureBoot {
-                    platform_key: self.keys.platform.der.clone(),
-                    exchange_key: self.keys.exchange.der.clone(),
-                    trusted: vec![self.keys.trusted.der.clone()],
-                    revoked: scenario.revoked.clone(),
-                    distrusted: Vec::new(),
-                }),
-                boot: vec![LoadOption::file(
-                    "xen",
-                    &format!("\\{}", scenario.starts.replace('/', "\\")),
-                    &scenario.options,
-                )],
-                variables: scenario.variables.clone(),
-            },
+            settings: self.settings(scenario),
             disk,
             extra: scenario.extra.clone(),
         };

@@ -133,9 +133,7 @@ impl Setup {
             Firmware::Bios => None,
         };
         if code.is_some() {
-            let template = root.file("/usr/share/OVMF/OVMF_VARS_4M.fd")?;
-            let variables = varstore::write(&fs::read(template)?, &self.settings)?;
-            fs::write(folder.join("variables"), variables)
+            fs::write(folder.join("variables"), variables(root, &self.settings)?)
                 .context("the firmware's variables cannot be written")?;
         }
         esp::write(&folder.join("disk"), &self.disk)?;
@@ -180,7 +178,18 @@ impl Setup {
     }
 }
 
+/// The firmware's flash image with `settings`.
+pub(crate) fn variables(root: &Root, settings: &Settings) -> Result<Vec<u8>> {
+    varstore::write(&fs::read(root.file("/usr/share/OVMF/OVMF_VARS_4M.fd")?)?, settings)
+}
+
 impl Machine {
+    /// The folder with its files: `serial.log` has every byte that it said so far.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The next line, or that the machine is off.
     ///
     /// # Errors

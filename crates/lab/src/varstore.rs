@@ -32,12 +32,30 @@ pub struct SecureBoot {
     pub platform_key: Vec<u8>,
     /// The key exchange key (DER).
     pub exchange_key: Vec<u8>,
-    /// Whose signatures are good (DER).
-    pub trusted: Vec<Vec<u8>>,
-    /// Authenticode hashes (SHA-256) of images that are good no more.
-    pub revoked: Vec<[u8; 32]>,
-    /// Whose signatures are good no more (DER).
-    pub distrusted: Vec<Vec<u8>>,
+    /// What firmware trusts and refuses.
+    pub databases: Databases,
+}
+
+/// What firmware trusts and refuses, as signature lists.
+#[derive(Clone, Debug, Default)]
+pub struct Databases {
+    /// db.
+    pub db: Vec<u8>,
+    /// dbx; empty: there is no such variable.
+    pub dbx: Vec<u8>,
+}
+
+/// One signature list for each certificate (DER): their lengths differ.
+#[must_use]
+pub fn certificates(certificates: &[Vec<u8>]) -> Vec<u8> {
+    let list = |certificate: &Vec<u8>| entry(Guid::CERT_X509, certificate);
+    certificates.iter().flat_map(list).collect()
+}
+
+/// A signature list with one entry.
+#[must_use]
+pub fn entry(kind: Guid, data: &[u8]) -> Vec<u8> {
+    signature_list::write(kind, OWNER, &[data])
 }
 
 /// A flash image with `settings`, made from the firmware's own empty one.
@@ -51,16 +69,11 @@ pub fn write(template: &[u8], settings: &Settings) -> Result<Vec<u8>> {
     };
     if let Some(keys) = &settings.keys {
         let key = SHOWN.and(Attributes::TIME_AUTHENTICATED);
-        add("PK", Guid::GLOBAL, key, x509_lists(std::slice::from_ref(&keys.platform_key)))?;
-        add("KEK", Guid::GLOBAL, key, x509_lists(std::slice::from_ref(&keys.exchange_key)))?;
-        add("db", Guid::SECURITY, key, x509_lists(&keys.trusted))?;
-        let mut revoked = x509_lists(&keys.distrusted);
-        if !keys.revoked.is_empty() {
-            let hashes: Vec<&[u8]> = keys.revoked.iter().map(<[u8; 32]>::as_slice).collect();
-            revoked.extend(signature_list::write(Guid::CERT_SHA256, OWNER, &hashes));
-        }
-        if !revoked.is_empty() {
-            add("dbx", Guid::SECURITY, key, revoked)?;
+        add("PK", Guid::GLOBAL, key, entry(Guid::CERT_X509, &keys.platform_key))?;
+        add("KEK", Guid::GLOBAL, key, entry(Guid::CERT_X509, &keys.exchange_key))?;
+        add("db", Guid::SECURITY, key, keys.databases.db.clone())?;
+        if !keys.databases.dbx.is_empty() {
+            add("dbx", Guid::SECURITY, key, keys.databases.dbx.clone())?;
         }
         add("SecureBootEnable", Guid::SECURE_BOOT_ENABLE, STORED, vec![1])?;
     }
@@ -75,12 +88,6 @@ pub fn write(template: &[u8], settings: &Settings) -> Result<Vec<u8>> {
         store.add(variable)?;
     }
     Ok(store.image().to_vec())
-}
-
-/// One signature list for each certificate: their lengths differ.
-fn x509_lists(certificates: &[Vec<u8>]) -> Vec<u8> {
-    let list = |certificate: &Vec<u8>| signature_list::write(Guid::CERT_X509, OWNER, &[certificate]);
-    certificates.iter().flat_map(list).collect()
 }
 
 #[cfg(test)]
@@ -106,9 +113,7 @@ mod tests {
         let keys = SecureBoot {
             platform_key: vec![1; 5],
             exchange_key: vec![2; 5],
-            trusted: vec![vec![3; 5], vec![4; 7]],
-            revoked: vec![[9; 32], [8; 32]],
-            distrusted: vec![vec![5; 9]],
+            databases: Databases { db: certificates(&[vec![3; 5], vec![4; 7]]), dbx: certificates(&[vec![5; 9]]) },
         };
         let settings = Settings {
             keys: Some(keys),

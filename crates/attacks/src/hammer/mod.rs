@@ -35,9 +35,6 @@ const PROCESSES: usize = 3;
 /// Domains that calls are about.
 const TARGETS: usize = 3;
 
-/// The one among them that has everything that is emulated.
-const EMULATED: usize = 1;
-
 /// Part of the calls is made before anything is measured: pools and caches keep what they got once.
 const WARM: u64 = 10;
 
@@ -216,12 +213,20 @@ fn hammer(order: Order) -> Outcome {
     let privcmd = Privcmd::open()?;
     say(&format!("seed {}, {} ioctls; {}", order.seed, order.calls, debugging()));
 
-    let mut fire =
-        Fire { board: &board, privcmd: &privcmd, killed: 0, died: 0, next: 0, targets: Vec::new(), log };
+    let mut fire = Fire {
+        board: &board,
+        privcmd: &privcmd,
+        killed: 0,
+        died: 0,
+        next: 0,
+        targets: Vec::new(),
+        left: Vec::new(),
+        log,
+    };
     fire.for_calls(order.seed, order.calls / WARM)?;
     let before = State::settled(&privcmd)?;
     fire.for_calls(order.seed.wrapping_add(1), order.calls)?;
-    let Fire { killed, died, mut log, .. } = fire;
+    let Fire { killed, died, mut log, left, .. } = fire;
     let seconds = began.elapsed().as_secs();
     let after = State::settled(&privcmd)?;
     log.read();
@@ -249,6 +254,7 @@ fn hammer(order: Order) -> Outcome {
     if log.lost {
         wrong.push("records of the kernel's log were overwritten before they were read".to_owned());
     }
+    wrong.extend(left);
     let stuck = stuck_tasks();
     if !stuck.is_empty() {
         wrong.push(format!("stuck: {}", stuck.join(", ")));
@@ -275,6 +281,8 @@ struct Fire<'a> {
     /// The number of the next process.
     next: u64,
     targets: Vec<Guest<'a>>,
+    /// Domains that did not go.
+    left: Vec<String>,
     log: KernelLog,
 }
 
@@ -332,7 +340,9 @@ impl Fire<'_> {
         pressure.kill()?;
         pressure.wait()?;
         self.targets.clear();
-        end_domains(self.privcmd)
+        // What is seen afterwards may tell why.
+        self.left.extend(end_domains(self.privcmd)?);
+        Ok(())
     }
 
     /// Killed from outside, or by the kernel for memory, is what is wanted.
@@ -363,12 +373,13 @@ impl Fire<'_> {
             // A domain of each kind: paravirtual, with everything that is emulated, with next to nothing.
             let made = match index {
                 0 => Guest::create(self.privcmd, &[]),
-                EMULATED => Guest::hardware(self.privcmd, Guest::HVM),
+                1 => Guest::hardware(self.privcmd, Guest::HVM),
                 _ => Guest::hardware(self.privcmd, Guest::PVH),
             };
             // Calls may have taken Xen's memory; they give it back when their domains go.
             let Ok(guest) = made else {
-                end_domains(self.privcmd)?;
+                let left = end_domains(self.privcmd)?;
+                ensure!(left.is_empty(), "no domain can be made; {}", left.join(", "));
                 continue;
             };
             let frames = guest.fill(&[0, 1, 2, 3]).unwrap_or_default();
@@ -393,8 +404,9 @@ fn is_alive(privcmd: &Privcmd, domain: u16) -> bool {
     info.is_ok_and(|info| info.get(1).is_some_and(|flags| flags & DYING == 0))
 }
 
-/// Destroys every domain but this one, and waits until none is left.
-fn end_domains(privcmd: &Privcmd) -> Result<()> {
+/// Destroys every domain but this one, and waits until none is left; tells of those that do not go: something holds their
+/// memory.
+fn end_domains(privcmd: &Privcmd) -> Result<Vec<String>> {
     const DESTROYDOMAIN: u32 = 2;
     const GETDOMAININFO: u32 = 5;
     let patience = Instant::now() + Duration::from_secs(60);
@@ -404,17 +416,25 @@ fn end_domains(privcmd: &Privcmd) -> Result<()> {
     loop {
         left.retain(|domain| privcmd.domctl::<[u64; 16]>(GETDOMAININFO, *domain, &[0; 16]).is_ok());
         if left.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        ensure!(
-            Instant::now() < patience,
-            "domains {left:?} were destroyed and do not go: something holds their memory"
-        );
+        if Instant::now() > patience {
+            return Ok(left.into_iter().map(|domain| told_of(privcmd, domain)).collect());
+        }
         for domain in &left {
             // One that is on its way already is looked at again.
             let _ = privcmd.domctl(DESTROYDOMAIN, *domain, &0_u64);
         }
         thread::sleep(Duration::from_millis(200));
+    }
+}
+
+fn told_of(privcmd: &Privcmd, domain: u16) -> String {
+    const GETDOMAININFO: u32 = 5;
+    // Behind the number and flags: pages in all, the most, claimed, shared, paged out, the frame of the shared information.
+    match privcmd.domctl::<[u64; 16]>(GETDOMAININFO, domain, &[0; 16]) {
+        Ok([first, pages, ..]) => format!("domain {domain} does not go: flags {:#x}, {pages} pages", first >> 32),
+        Err(error) => format!("domain {domain} went late: {error:#}"),
     }
 }
 

@@ -124,8 +124,13 @@ impl Window {
         if result < 0 {
             return (errno(), true);
         }
-        let again = map(address, length, libc::PROT_NONE, RESERVED | libc::MAP_FIXED_NOREPLACE, -1, 0);
-        (0, again.is_ok())
+        (0, self.reserve(address, length))
+    }
+
+    /// Reserves a part in which nothing is any more. `false`: somebody else has it now.
+    pub(super) fn reserve(&self, address: u64, length: u64) -> bool {
+        let flags = RESERVED | libc::MAP_FIXED_NOREPLACE;
+        self.holds(address, length) && map(address, length, libc::PROT_NONE, flags, -1, 0).is_ok()
     }
 
     /// `mprotect` of a part.

@@ -38,8 +38,6 @@ impl Random {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Target {
     pub(super) domain: u16,
-    /// Whether it has everything that Xen emulates.
-    pub(super) emulated: bool,
     /// Frames of it, from the first on.
     pub(super) frames: [u64; 4],
 }
@@ -108,11 +106,6 @@ impl World {
         }
     }
 
-    /// The guest with everything that is emulated; without one the domain of whoever asks.
-    pub(super) fn emulated(&self) -> u16 {
-        self.targets.iter().find(|target| target.emulated).map_or(0, |target| target.domain)
-    }
-
     pub(super) fn domain(&self, random: &mut Random) -> u16 {
         if random.one_in(6) { random.pick(&NOBODY) } else { random.pick(&self.targets).domain }
     }
@@ -178,11 +171,8 @@ pub(super) const LEFT_OUT: &[(u64, u64, &str)] = &[
     (36, 79, "domctl.soft_reset"),
     // Xen 4.20 reaches for what it has already freed of a guest that is being destroyed (seen).
     (36, 12, "domctl.setvcpucontext"),
-    // For a guest without an emulated interrupt controller Xen 4.20 takes what is zero for a slave, and writes to a master in
-    // front of it, which is a pointer of its own (seen): only asked for guests that have one.
-    (41, 8, "dm_op.set_pci_intx_level"),
-    (41, 9, "dm_op.set_isa_irq_level"),
-    (41, 10, "dm_op.set_pci_link_route"),
+    // Each of two guests that are made device model of each other holds the other one for good (seen).
+    (36, 46, "domctl.set_target"),
     // Programs the host's devices.
     (33, 13, "physdev_op.map_pirq"),
 ];
@@ -268,7 +258,7 @@ pub(super) fn hypercall(random: &mut Random, world: &World) -> Call {
                 arguments[0] = at;
             }
             // The numbers above have their commands where this does not look.
-            let number = if matches!(number, 13 | 29 | 33 | 35 | 36 | 41) { 17 } else { number };
+            let number = if matches!(number, 13 | 29 | 33 | 35 | 36) { 17 } else { number };
             (number, world.structure(random, 16))
         }
     };
@@ -331,11 +321,8 @@ fn reservation(random: &mut Random, world: &World, bytes: &mut [u8]) {
 /// `struct xen_dm_op`, and the domain that it is for.
 pub(super) fn device_model(random: &mut Random, world: &World) -> (Vec<u8>, u16) {
     let mut bytes = world.structure(random, 4);
-    let mut domain = world.domain(random);
+    let domain = world.domain(random);
     let command = (if random.one_in(24) { random.next() } else { random.below(22) }) & 0xffff_ffff;
-    if is_left_out(41, command) {
-        domain = world.emulated();
-    }
     if let Some(field) = bytes.get_mut(..8) {
         field.copy_from_slice(&command.to_le_bytes());
     }
@@ -354,7 +341,7 @@ mod tests {
             read_only: 0x3000_0000,
             nothing: 0x4000_0000,
             rooms: vec![0x5000_0000],
-            targets: vec![Target { domain: 3, emulated: false, frames: [5; 4] }],
+            targets: vec![Target { domain: 3, frames: [5; 4] }],
         }
     }
 

@@ -2,8 +2,8 @@
 
 use std::fs::File;
 use std::os::fd::{AsRawFd as _, RawFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread;
 
 use anyhow::{Context as _, Result};
@@ -47,14 +47,21 @@ pub(super) fn run(seed: u64, process: u64) -> Result<()> {
     let files: Arc<[AtomicI32; FILES]> = Arc::new(std::array::from_fn(|_| AtomicI32::new(-1)));
     let mut threads = Vec::new();
     let others = Arc::new(AtomicU64::new(0));
+    // A thread's stack is mapped where there is a hole, and what is moved leaves one for a moment: none begins before all
+    // have theirs.
+    let all = Arc::new(Barrier::new(usize::try_from(THREADS)?));
     for number in 0..THREADS {
+        let all = Arc::clone(&all);
         let (board, files, others) = (Arc::clone(&board), Arc::clone(&files), Arc::clone(&others));
         // Far apart, so that no two threads begin with the same numbers.
         let random = Random::new(
             seed ^ (process.wrapping_mul(THREADS).wrapping_add(number)).wrapping_mul(0x5851_f42d_4c95_7f2d),
         );
         let thread = Thread::new(random, board, files, others).context("a thread's memory")?;
-        threads.push(thread::Builder::new().stack_size(256 << 10).spawn(move || thread.work())?);
+        threads.push(thread::Builder::new().stack_size(256 << 10).spawn(move || {
+            all.wait();
+            thread.work();
+        })?);
     }
     raw::interrupt_every(4000 + i64::try_from(process % 8).unwrap_or(0) * 3000);
     for thread in threads {
@@ -253,7 +260,7 @@ impl Thread {
 
     fn device_model(&mut self) -> (Kind, i32) {
         let (start, length) = self.world.memory;
-        let (operation, mut domain) = shape::device_model(&mut self.random, &self.world);
+        let (operation, domain) = shape::device_model(&mut self.random, &self.world);
         let place = start + (self.random.below(length / 2) & !7);
         self.window.put(place, &operation);
         let number = if self.random.one_in(8) {
@@ -264,10 +271,6 @@ impl Thread {
         let buffers = self.world.memory.0 + length / 2;
         let mut bytes = Vec::new();
         let (elsewhere, list) = (self.random.one_in(12), self.random.one_in(16));
-        if elsewhere || list {
-            // What lies there may ask for anything.
-            domain = self.world.emulated();
-        }
         for index in 0..number.min(17) {
             let (at, size) = if index == 0 && !elsewhere {
                 (place, 32)
@@ -482,7 +485,7 @@ impl Thread {
         if !(room.buffers || self.moves) {
             return self.protect();
         }
-        let buffers = room.buffers;
+        let (buffers, from_room) = (room.buffers, room.address);
         let from = self.random.below(room.pages);
         let address = room.address + from * PAGE;
         let length = (1 + self.random.below((room.pages - from).max(1))) * PAGE;
@@ -492,8 +495,12 @@ impl Thread {
         let answer = self.window.shift(address, old, to, new);
         if let (0, Some(room)) = (answer, self.rooms.get_mut(free)) {
             *room = Room { pages: new / PAGE, taken: true, buffers, ..*room };
-            // What it left behind is reserved again.
-            let _ = self.window.unmap(address, length);
+            // What it left behind is reserved again, if nobody else is there by now.
+            if old > 0 && !self.window.reserve(address, length) {
+                if let Some(old) = self.rooms.iter_mut().find(|old| old.address == from_room) {
+                    *old = Room { lost: true, taken: false, ..*old };
+                }
+            }
         }
         (Kind::Shift, answer)
     }
@@ -590,13 +597,12 @@ impl Board {
                 let word = |offset: usize| self.word(at + offset).load(Ordering::Relaxed);
                 Target {
                     domain: u16::try_from(word(0)).unwrap_or(shape::MISSING[1]),
-                    emulated: index == super::EMULATED,
                     frames: [word(1), word(2), word(3), word(4)],
                 }
             })
             .collect();
         // One that is none.
-        found.push(Target { domain: shape::MISSING[0], emulated: false, frames: [1; 4] });
+        found.push(Target { domain: shape::MISSING[0], frames: [1; 4] });
         found
     }
 }

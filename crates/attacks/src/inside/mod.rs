@@ -99,6 +99,7 @@ attacks! {
     exchange_self,
     grant_copy_self,
     va_mapping_self,
+    va_mapping_otherdomain,
     hypercall_page_self,
     gdbsx_memory,
     domctl_self,

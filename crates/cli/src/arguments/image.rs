@@ -1,9 +1,15 @@
 //! The command line of `xen-lockdown image`.
 
+mod sign;
+
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
+
+pub(crate) use self::sign::{
+    ImageAttachArguments, ImagePrepareArguments, ImageSignArguments, ImageUnsignArguments, SignatureTerms,
+};
 
 const IMAGE_BUILD_EXAMPLES: &str = "\
 Examples:
@@ -25,6 +31,14 @@ anything else (usage, a file that cannot be read, no room).";
 pub(crate) enum ImageCommand {
     /// Make one image of Xen and what it boots
     Build(ImageBuildArguments),
+    /// Sign an image for Secure Boot
+    Sign(ImageSignArguments),
+    /// Write what a key that is elsewhere has to sign
+    Prepare(ImagePrepareArguments),
+    /// Sign an image with a signature that was made elsewhere, of what prepare wrote
+    Attach(ImageAttachArguments),
+    /// Remove the signatures of an image
+    Unsign(ImageUnsignArguments),
     /// Show all that an image says, and what is wrong with it
     Inspect(ImageInspectArguments),
     /// Say whether firmware and shim would start an image

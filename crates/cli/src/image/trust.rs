@@ -1,7 +1,5 @@
 //! What a machine trusts and refuses, gathered from variables and files.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -143,7 +141,7 @@ impl Trust {
 
 fn variables(arguments: &ImageVerifyArguments) -> Result<Option<Variables>> {
     if let Some(path) = &arguments.varstore {
-        let image = read(path)?;
+        let image = files::read(path, LONGEST)?;
         let store = Store::open(image).with_context(|| path.display().to_string())?;
         return Ok(Some(store.variables().with_context(|| path.display().to_string())?));
     }
@@ -167,7 +165,7 @@ fn stored_level(variables: &Variables, running: bool) -> Result<Option<Level>> {
 
 /// Revocations from a file: text, or the variable as efivarfs shows it.
 fn level(path: &Path) -> Result<Level> {
-    let bytes = read(path)?;
+    let bytes = files::read(path, LONGEST)?;
     let level = if bytes.starts_with(b"sbat,") { Level::read(&bytes) } else { Level::read_variable(&bytes) };
     level.with_context(|| path.display().to_string())
 }
@@ -205,7 +203,7 @@ fn boot_entries(variables: &Variables) -> Result<Vec<Entry>> {
 
 /// A database from a file: signature lists, an update, or a certificate.
 fn database(path: &Path) -> Result<Database> {
-    let bytes = read(path)?;
+    let bytes = files::read(path, LONGEST)?;
     let first = match signature_list::from_file(&bytes) {
         Ok(entries) if !bytes.is_empty() => return Ok(Database::from_entries(&entries)),
         Ok(_) => bail!("{} is empty", path.display()),
@@ -218,14 +216,4 @@ fn database(path: &Path) -> Result<Database> {
         }
         Err(error) => Err(error).with_context(|| path.display().to_string()),
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let file: File = files::open(path)?;
-    file.take(LONGEST.saturating_add(1)).read_to_end(&mut bytes).with_context(|| files::unread(path))?;
-    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > LONGEST {
-        bail!("{} is longer than {} MiB: it is something else", path.display(), LONGEST >> 20);
-    }
-    Ok(bytes)
 }

@@ -54,7 +54,13 @@ pub(super) fn run(arguments: &ImageVerifyArguments) -> Result<ExitCode> {
         Image::read(files::open(&arguments.image)?).with_context(|| arguments.image.display().to_string())?;
     let mut functions = trust.firmware.functions();
     functions.extend(trust.shim.functions());
-    let evidence = Evidence::gather(&image, &functions).with_context(|| arguments.image.display().to_string())?;
+    let through_shim = arguments.via.as_deref() != Some(Via::Firmware.name()) || wanted.is_some();
+    let gathered = if through_shim {
+        Evidence::gather_for_shim(&image, &functions)
+    } else {
+        Evidence::gather(&image, &functions)
+    };
+    let evidence = gathered.with_context(|| arguments.image.display().to_string())?;
 
     let through_shim = match &trust.shim_itself {
         Some(answer) if !matches!(answer, Answer::Boots(_)) => Answer::of_shim(answer),

@@ -193,11 +193,20 @@ pub enum Reason {
         /// The date of the revocations.
         since: Date,
     },
+    /// shim verifies no elliptic curves.
+    #[error("shim verifies no signatures on elliptic curves, as that at offset {0:#x} is")]
+    Curve(u64),
     /// Xen needs what shim does not load.
     #[error(
         "shim does not load discardable sections, and Xen stops without its .reloc (\"Unsupported relocation type\")"
     )]
     DroppedRelocations,
+    /// shim does not trust dom0's kernel, and Xen asks it.
+    #[error("Xen asks shim about the kernel in it, and that is refused: {0}")]
+    Kernel(Box<Reason>),
+    /// dom0's kernel is nothing that shim could verify.
+    #[error("Xen asks shim about the kernel in it, and shim verifies PE images only: {0}")]
+    KernelIsNoImage(String),
     /// shim takes no digest but SHA-256.
     #[error("shim compares SHA-256 digests only, and it is signed with {0}")]
     NotSha256(crate::digest::HashFunction),
@@ -218,7 +227,9 @@ impl Reason {
             Self::NoSbat => "no-sbat",
             Self::BadSbat(_) => "bad-sbat",
             Self::RevokedSbat { .. } => "revoked-sbat",
+            Self::Curve(_) => "elliptic-curve",
             Self::DroppedRelocations => "dropped-relocations",
+            Self::Kernel(_) | Self::KernelIsNoImage(_) => "kernel-refused",
             Self::NotSha256(_) => "not-sha256",
         }
     }
@@ -230,12 +241,22 @@ pub enum Doubt {
     /// A signature by a key, or with a hash function, that cannot be computed here.
     #[error("the signature at offset {0:#x} uses a key or a hash function that cannot be judged here")]
     Algorithm(u64),
+    /// The kernel in a Xen was not looked at.
+    #[error("Xen asks shim about the kernel in it, which was not looked at")]
+    Kernel,
+    /// A signature on an elliptic curve, which EDK2 verifies only where it was built to.
+    #[error(
+        "the signature at offset {0:#x} is on an elliptic curve: it is good, but not every firmware verifies these (Debian's OVMF does not)"
+    )]
+    Curve(u64),
 }
 
 impl Doubt {
     const fn id(&self) -> &'static str {
         match self {
             Self::Algorithm(_) => "unknown-algorithm",
+            Self::Curve(_) => "elliptic-curve",
+            Self::Kernel => "kernel-not-read",
         }
     }
 }

@@ -6,11 +6,12 @@ use crate::digest::{Digest, HashFunction};
 use crate::error::Error;
 use crate::public_key::Refused;
 use crate::sbat::{Mistake, Table};
-use crate::section::Characteristics;
+use crate::section::{Characteristics, Section};
 use crate::signatures::PKCS_SIGNED_DATA;
 use crate::source::Source;
 
 use super::answer::{Answer, Doubt, Judge, Reason};
+use super::part::{Part, length};
 
 /// An image, as far as its judges look at it.
 #[derive(Clone, Debug)]
@@ -25,6 +26,22 @@ pub struct Evidence {
     pub(super) sbat: Option<(Table, Vec<Mistake>)>,
     /// Whether it is a Xen whose relocations may be dropped once it is loaded, which it reads nevertheless.
     pub(super) relocations_dropped: bool,
+    /// dom0's kernel, where the image is Xen and has one.
+    pub(super) kernel: Kernel,
+}
+
+/// dom0's kernel in an image. Xen asks shim about it before it starts it, where there is a shim (`efi_start` in
+/// `xen/common/efi/boot.c`, 4.20), though it is a part of what was verified already.
+#[derive(Clone, Debug)]
+pub(super) enum Kernel {
+    /// The image has none, or is not Xen.
+    None,
+    /// It was not looked at.
+    Unread,
+    /// It is no PE image.
+    NoImage(String),
+    /// It is one.
+    Image(Box<Evidence>),
 }
 
 /// One signature.
@@ -62,7 +79,29 @@ impl Evidence {
             broken_at: table.and_then(|table| table.broken_at),
             sbat: image.sbat()?,
             relocations_dropped: relocations_dropped(image),
+            kernel: match kernel(image) {
+                Some(_) => Kernel::Unread,
+                None => Kernel::None,
+            },
         })
+    }
+
+    /// As [`Evidence::gather`], with all that shim is asked about later: dom0's kernel, which is read a second time for that.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn gather_for_shim<S: Source>(image: &Image<S>, more: &[HashFunction]) -> Result<Self, Error> {
+        let mut evidence = Self::gather(image, more)?;
+        if let Some(section) = kernel(image) {
+            let size = u64::from(section.virtual_size).min(length(&section.file_range));
+            let part = Part { source: image.source(), start: section.file_range.start, length: size };
+            evidence.kernel = match Image::read(part) {
+                Ok(image) => Kernel::Image(Box::new(Self::gather(&image, &[])?)),
+                Err(error @ Error::Io { .. }) => return Err(error),
+                Err(error) => Kernel::NoImage(error.to_string()),
+            };
+        }
+        Ok(evidence)
     }
 
     /// Its digest; `None` if nobody asked for it.
@@ -125,4 +164,8 @@ fn relocations_dropped<S: Source>(image: &Image<S>) -> bool {
     let dropped =
         image.find(".reloc").is_some_and(|section| section.characteristics.has(Characteristics::DISCARDABLE));
     dropped && image.find(".config").is_some()
+}
+
+fn kernel<S: Source>(image: &Image<S>) -> Option<&Section> {
+    image.find(".config").and_then(|_| image.find(".kernel"))
 }

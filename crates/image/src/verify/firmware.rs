@@ -1,6 +1,6 @@
 //! Firmware's judgement: `DxeImageVerificationHandler` in EDK2's `DxeImageVerificationLib.c` (stable 202502), rule by rule.
 
-use super::answer::{Answer, Ground, Judge, Place, Reason};
+use super::answer::{Answer, Doubt, Ground, Judge, Place, Reason};
 use super::database::Database;
 use super::evidence::Evidence;
 use super::signature::Signature;
@@ -52,6 +52,7 @@ impl Firmware {
     /// One signature must be trusted, and none revoked, in order: what is behind a revoked one is not looked at.
     fn judge_signed(&self, evidence: &Evidence) -> Answer {
         let mut verified = None;
+        let mut on_a_curve = None;
         for row in &evidence.signatures {
             let signature = match &row.signature {
                 Some(Ok(signature)) => signature,
@@ -64,6 +65,10 @@ impl Firmware {
             }
             if verified.is_none() && evidence.is_for(signature) {
                 verified = self.trusted(signature);
+                if verified.is_some() && signature.is_on_a_curve() {
+                    verified = None;
+                    on_a_curve = on_a_curve.or(Some(row.offset));
+                }
             }
             if let Some(digest) = digest.filter(|digest| self.dbx.has_image(digest)) {
                 return refused(Reason::RevokedImage { database: Place::Dbx, digest: *digest });
@@ -75,7 +80,11 @@ impl Firmware {
         if let Some(offset) = evidence.broken_at {
             return refused(Reason::BrokenTable(offset));
         }
-        verified.map_or_else(|| evidence.why_not(Judge::Firmware), Answer::Boots)
+        match (verified, on_a_curve) {
+            (Some(ground), _) => Answer::Boots(ground),
+            (None, Some(offset)) => Answer::Unknown(Doubt::Curve(offset)),
+            (None, None) => evidence.why_not(Judge::Firmware),
+        }
     }
 
     /// Whom dbx revokes of those who signed: a certificate that the signature leads to, or the digest of a signer's.

@@ -1,9 +1,9 @@
 //! shim's judgement: `verify_buffer` in its `shim.c` (15.8), rule by rule, and what it does to the image that it then loads.
 
-use super::answer::{Answer, Ground, Judge, Place, Reason};
+use super::answer::{Answer, Doubt, Ground, Judge, Place, Reason};
 use super::certificate::Certificate;
 use super::database::Database;
-use super::evidence::Evidence;
+use super::evidence::{Evidence, Kernel};
 use super::signature::Signature;
 use crate::digest::HashFunction;
 use crate::sbat::{self, Fault, Level};
@@ -46,8 +46,28 @@ impl Shim {
             Answer::Boots(_) if evidence.relocations_dropped => {
                 Answer::refused(Judge::Xen, Reason::DroppedRelocations)
             }
+            Answer::Boots(_) if !self.off => self.judge_kernel(evidence).unwrap_or(trusted),
             answer => answer,
         }
+    }
+
+    /// What Xen answers that asks about dom0's kernel, if that is not that it goes on. Generations are not asked of a kernel that has
+    /// none.
+    fn judge_kernel(&self, evidence: &Evidence) -> Option<Answer> {
+        let kernel = match &evidence.kernel {
+            Kernel::None => return None,
+            Kernel::Unread => return Some(Answer::Unknown(Doubt::Kernel)),
+            Kernel::NoImage(fault) => {
+                return Some(Answer::refused(Judge::Xen, Reason::KernelIsNoImage(fault.clone())));
+            }
+            Kernel::Image(kernel) => kernel,
+        };
+        let reason = match self.judge_trust(kernel) {
+            Answer::Boots(_) => kernel.sbat.as_ref().and_then(|_| self.judge_generations(kernel))?,
+            Answer::Refused { reason, .. } => reason,
+            unknown @ Answer::Unknown(_) => return Some(unknown),
+        };
+        Some(Answer::refused(Judge::Xen, Reason::Kernel(Box::new(reason))))
     }
 
     /// First who signed it, then its generations.
@@ -104,6 +124,10 @@ impl Shim {
                 continue;
             }
             if !evidence.is_for(signature) {
+                continue;
+            }
+            if signature.is_on_a_curve() {
+                first = first.or_else(|| Some(refused(Reason::Curve(row.offset))));
                 continue;
             }
             match (find(self.refuses(), signature), find(self.trusts(), signature)) {

@@ -9,7 +9,7 @@ use spki::AlgorithmIdentifierRef;
 use super::certificate::Certificate;
 use super::elements::{Element, Elements};
 use crate::digest::{Digest, HashFunction};
-use crate::public_key::Refused;
+use crate::public_key::{KeyKind, Refused};
 use crate::signature_algorithm::function_of;
 
 /// `[0]`, constructed.
@@ -123,6 +123,12 @@ impl Signature {
     /// The certificates of those who signed, as far as they came with it.
     pub fn signers(&self) -> impl Iterator<Item = &Certificate> {
         self.signers.iter().filter_map(|signer| self.certificate_of(signer))
+    }
+
+    /// Whether a key on an elliptic curve made it.
+    pub(super) fn is_on_a_curve(&self) -> bool {
+        let curve = |certificate: &Certificate| matches!(certificate.key(), Some(KeyKind::P256 | KeyKind::P384));
+        self.signers().any(curve)
     }
 
     /// Whether every signer's key made its signature, and its certificate is `anchor` or was issued by it, over certificates that

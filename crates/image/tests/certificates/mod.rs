@@ -4,6 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use lockdown_image::sign::{self, FileKey};
 use tempfile::TempDir;
@@ -65,6 +66,11 @@ impl Authority {
         make(name, RSA, LEAF, -1, Some(&self.pair)).unwrap()
     }
 
+    pub(crate) fn wide_leaf(&self, name: &str) -> Pair {
+        make(name, &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:4096"], LEAF, 365, Some(&self.pair))
+            .unwrap()
+    }
+
     pub(crate) fn curve_leaf(&self, name: &str, curve: &str) -> Pair {
         let curve = format!("ec_paramgen_curve:{curve}");
         let algorithm = ["-algorithm", "EC", "-pkeyopt", &curve, "-pkeyopt", "ec_param_enc:named_curve"];
@@ -82,12 +88,15 @@ fn make(name: &str, algorithm: &[&str], extensions: &str, days: i32, issuer: Opt
     let (days, extensions) = (days.to_string(), file("extensions"));
     let mut arguments =
         vec!["x509", "-req", "-in", &request, "-days", &days, "-extfile", &extensions, "-out", &certificate];
+    // A file of serial numbers would be one for all tests.
+    static SERIAL: AtomicU32 = AtomicU32::new(2);
+    let serial = SERIAL.fetch_add(1, Ordering::Relaxed).to_string();
     let signed = issuer.map(|issuer| {
         let path = |path: PathBuf| path.to_str().unwrap().to_owned();
         (path(issuer.certificate_file()), path(issuer.key_file()))
     });
     match &signed {
-        Some((certificate, key)) => arguments.extend(["-CA", certificate, "-CAkey", key, "-CAcreateserial"]),
+        Some((certificate, key)) => arguments.extend(["-CA", certificate, "-CAkey", key, "-set_serial", &serial]),
         None => arguments.extend(["-signkey", &key]),
     }
     openssl(&arguments)?;
