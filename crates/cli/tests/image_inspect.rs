@@ -197,6 +197,9 @@ fn signatures_are_shown_and_malformed_ones_told() {
     let row = OPTIONAL + 112 + 4 * 8;
     image[row..row + 4].copy_from_slice(&0xffff_0000u32.to_le_bytes());
     assert_found(&image, "broken-signatures", "error");
+    for range in inspect(&image, &[]).1["not_covered"].as_array().unwrap() {
+        assert!(range["end"].as_u64().unwrap() <= image.len() as u64, "{range}");
+    }
 }
 
 #[test]

@@ -115,9 +115,10 @@ impl<S: Source> Image<S> {
         let length = self.length()?;
         let mut covered = self.hashed_behind(&headers)?;
         covered.push(0..headers.length());
+        // One that lies outside the file is told by who reads it.
         covered.extend(headers.security().map(|table| {
             let start = u64::from(table.address);
-            start..start.saturating_add(u64::from(table.size))
+            start.min(length)..start.saturating_add(u64::from(table.size)).min(length)
         }));
         covered.sort_by_key(|range| range.start);
         let mut free = Vec::new();
