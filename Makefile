@@ -1,6 +1,6 @@
 # `make prove` is the main job, `make test` runs everything that CI runs. Both install what they need.
 
-.PHONY: example test prove lab begin setup setup-test setup-prove generated style units sources drift layouts oracle panic-free fuzz bench bench-xen bench-guard boot-paths hammer guarded-dom0 initramfs-images guard-kernels example-check clean
+.PHONY: example test prove install lab begin setup setup-test setup-prove generated style units sources drift layouts oracle panic-free fuzz bench bench-xen bench-guard boot-paths hammer guarded-dom0 initramfs-images guard-kernels example-check clean
 
 FUZZ_SECONDS ?= 30
 ORACLE_LINES ?= 1000000
@@ -119,6 +119,13 @@ initramfs-images: setup-prove
 # The guard on Debian's kernels, the newest in backports among them: by headers, by DKMS, in a tree, booted; and built into a small kernel, booted. An hour the first time.
 guard-kernels: setup-prove
 	cargo run --quiet --release -p lockdown-lab -- guard-kernels
+
+PREFIX ?= /usr/local
+
+# The command with its manual pages and completions, below PREFIX (and DESTDIR, for packages).
+install: setup
+	cargo build --quiet --release -p xen-lockdown
+	@tools/install "$(DESTDIR)$(PREFIX)"
 
 clean:
 	rm -rf target fuzz/target

@@ -132,6 +132,23 @@ fn the_examples_of_image_are_as_shown() {
     );
 }
 
+#[test]
+fn the_examples_of_verify_are_as_shown() {
+    let Some(folder) = Folder::new() else { return };
+    let signed =
+        folder.image(&["sign", "--key", "db.key", "--cert", "db.crt", "--output", "signed.efi", "unified.efi"]);
+    assert!(signed.status.success());
+    let read = |name: &str| folder.read(name);
+    let mut changed = read("signed.efi");
+    // In its code.
+    changed[0x210] ^= 1;
+    let (db, other) = (read("db.crt"), read("new.crt"));
+    run_examples(
+        "verify.md",
+        &[("unified.efi", &read("signed.efi")), ("changed.efi", &changed), ("db.pem", &db), ("other.pem", &other)],
+    );
+}
+
 /// Runs the examples of a page in a folder with these files.
 fn run_examples(page: &str, files: &[(&str, &[u8])]) {
     let folder = tempfile::tempdir().unwrap();

@@ -27,10 +27,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use certificates::{Authority, Pair};
 use lockdown_firmware::{Attributes, Guid, Variable};
-use lockdown_image::sign::{Terms, Validity, unsign};
+use lockdown_image::sign::{Terms, Validity};
 use lockdown_image::verify::{Certificate, Evidence};
 use lockdown_image::{HashFunction, Image};
 use lockdown_lab::boot::{Boot, End};
+use lockdown_lab::image::unsign;
 use lockdown_lab::lab::{Lab, Scenario};
 use lockdown_lab::machine::{Dom0, Machine};
 use lockdown_lab::prove;
@@ -356,9 +357,7 @@ fn cases(lab: &Lab) -> Vec<Case> {
         })
     };
     let by_shim = || RefusedBy("shim");
-    let mut unsigned_kernel = Cursor::new(Vec::new());
-    unsign(&&lab.kernel[..], &mut unsigned_kernel).unwrap();
-    let unsigned_kernel = unsigned_kernel.into_inner();
+    let unsigned_kernel = unsign(&lab.kernel).unwrap();
     let our_kernel = with_sha256(&unsigned_kernel, &leaf);
     let grub = fs::read(lab.root.file("/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed").unwrap()).unwrap();
     cases.extend([

@@ -21,11 +21,13 @@
 #![warn(clippy::arithmetic_side_effects, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 pub mod build;
-pub mod certificates;
+mod certificate;
 mod digest;
+mod elements;
 mod error;
 mod headers;
 mod inspect;
+mod pem;
 mod public_key;
 mod raw;
 pub mod sbat;
@@ -39,6 +41,7 @@ pub mod verify;
 use std::fs::File;
 use std::path::Path;
 
+pub use certificate::{Certificate, CertificateError};
 pub use digest::{Digest, HashFunction, Hasher};
 pub use error::{Area, Error, Fault, Part, Problem};
 pub use inspect::{HeaderFacts, SectionSource};

@@ -8,9 +8,7 @@
 //! The key is behind the trait [`Signer`]; [`FileKey`] is one in a file. Whatever signs, the signature is checked
 //! with the certificate's key before anything is called signed.
 
-mod certificate;
 mod key;
-mod pem;
 mod signature;
 mod table;
 mod unsigned;
@@ -18,7 +16,7 @@ mod unsigned;
 use std::io::{self, Seek, Write};
 use std::time::SystemTime;
 
-pub use certificate::{Certificate, CertificateError};
+pub use crate::certificate::{Certificate, CertificateError};
 pub use key::{FileKey, KeyError};
 pub use table::TableFault;
 pub use unsigned::{Removed, unsign};
@@ -225,11 +223,11 @@ impl<'c> Terms<'c> {
         let all = || core::iter::once(self.certificate).chain(self.chain);
         for (number, certificate) in all().enumerate() {
             let in_chain = (number > 0).then(|| certificate.subject());
-            certificate.check(self.validity, in_chain)?;
+            check_times(certificate, self.validity, in_chain)?;
         }
         for certificate in self.chain {
             if *certificate != *self.certificate
-                && !all().any(|other| other != certificate && certificate.issued(other))
+                && !all().any(|other| other != certificate && certificate.names_itself_issuer_of(other))
             {
                 return Err(Error::Unrelated { subject: certificate.subject() });
             }
@@ -317,4 +315,14 @@ impl<'c> Terms<'c> {
         };
         signature::from_numbers(&signature, half).filter(|signature| good(signature))
     }
+}
+
+fn check_times(certificate: &Certificate, validity: Validity, subject: Option<String>) -> Result<(), Error> {
+    let Validity::At(time) = validity else { return Ok(()) };
+    let times = certificate.times();
+    if times.not_before.to_system_time() <= time && time <= times.not_after.to_system_time() {
+        return Ok(());
+    }
+    let (from, until) = certificate.validity();
+    Err(Error::Expired { subject, from, until })
 }

@@ -7,9 +7,7 @@
 //! an answer of its own ([`Answer::Unknown`]).
 
 mod answer;
-mod certificate;
 mod database;
-mod elements;
 mod evidence;
 mod firmware;
 mod part;
@@ -17,8 +15,8 @@ mod shim;
 mod signature;
 mod vendor;
 
+pub use crate::certificate::Certificate;
 pub use answer::{Answer, Doubt, Ground, Judge, Place, Reason};
-pub use certificate::Certificate;
 pub use database::Database;
 pub use evidence::{Evidence, Row};
 pub use firmware::Firmware;

@@ -1,6 +1,5 @@
 //! Unified images: Xen with its configuration, dom0's kernel and initramfs in sections, signed.
 
-use std::fs;
 use std::io::Cursor;
 
 use anyhow::{Context, Result, anyhow};
@@ -9,7 +8,6 @@ use lockdown_image::{Image, Source};
 use lockdown_unify::Joined;
 
 use crate::keys::Key;
-use crate::root::{Root, SHARED};
 
 /// What goes into an image, beside Xen.
 #[derive(Clone, Debug, Default)]
@@ -102,10 +100,9 @@ pub fn sign(image: &[u8], key: &Key) -> Result<Signed> {
 /// `image` without its signatures.
 ///
 /// # Errors
-/// Where it has none, or sbattach fails.
-pub fn unsign(root: &Root, image: &[u8]) -> Result<Vec<u8>> {
-    let work = tempfile::tempdir_in(root.folder().parent().context("the root has no parent folder")?)?;
-    fs::write(work.path().join("image"), image)?;
-    root.run("sbattach", &["--remove", &format!("{SHARED}/image")], Some(work.path()))?;
-    Ok(fs::read(work.path().join("image"))?)
+/// Where it has none.
+pub fn unsign(image: &[u8]) -> Result<Vec<u8>> {
+    let mut out = Cursor::new(Vec::new());
+    sign::unsign(&image, &mut out)?;
+    Ok(out.into_inner())
 }

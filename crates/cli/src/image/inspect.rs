@@ -55,7 +55,3 @@ fn key_name(key: Option<KeyKind>) -> String {
         None => "unknown".to_owned(),
     }
 }
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}

@@ -7,9 +7,8 @@ use lockdown_firmware::load_option::LoadOption;
 use lockdown_firmware::varstore::Store;
 use lockdown_firmware::{Guid, Variables, efivarfs, signature_list};
 use lockdown_image::Image;
-use lockdown_image::certificates;
 use lockdown_image::sbat::{Level, Levels};
-use lockdown_image::verify::{Answer, Database, Evidence, Firmware, Shim, Vendor};
+use lockdown_image::verify::{Answer, Certificate, Database, Evidence, Firmware, Shim, Vendor};
 
 use crate::arguments::ImageVerifyArguments;
 use crate::files;
@@ -209,7 +208,7 @@ fn database(path: &Path) -> Result<Database> {
         Ok(_) => bail!("{} is empty", path.display()),
         Err(error) => error,
     };
-    match certificates::read_all(&bytes) {
+    match Certificate::read_all(&bytes) {
         Ok(certificates) => Ok(Database { certificates, ..Database::default() }),
         Err(_) if !bytes.starts_with(b"-----BEGIN") && bytes.first() != Some(&0x30) => {
             Err(first).with_context(|| path.display().to_string())

@@ -3,7 +3,7 @@
 use lockdown_firmware::Guid;
 use lockdown_firmware::signature_list::Entry;
 
-use super::certificate::Certificate;
+use crate::certificate::Certificate;
 use crate::digest::{Digest, HashFunction};
 
 /// What a database says.

@@ -1,10 +1,10 @@
 //! shim's judgement: `verify_buffer` in its `shim.c` (15.8), rule by rule, and what it does to the image that it then loads.
 
 use super::answer::{Answer, Doubt, Ground, Judge, Place, Reason};
-use super::certificate::Certificate;
 use super::database::Database;
 use super::evidence::{Evidence, Kernel};
 use super::signature::Signature;
+use crate::certificate::Certificate;
 use crate::digest::HashFunction;
 use crate::sbat::{self, Fault, Level};
 

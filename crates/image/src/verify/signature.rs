@@ -6,9 +6,9 @@ use der::asn1::{ObjectIdentifier, OctetStringRef};
 use der::oid::db::rfc5911::{ID_MESSAGE_DIGEST, ID_SIGNED_DATA};
 use spki::AlgorithmIdentifierRef;
 
-use super::certificate::Certificate;
-use super::elements::{Element, Elements};
+use crate::certificate::Certificate;
 use crate::digest::{Digest, HashFunction};
+use crate::elements::{Element, Elements};
 use crate::public_key::{KeyKind, Refused};
 use crate::signature_algorithm::function_of;
 
@@ -127,7 +127,7 @@ impl Signature {
 
     /// Whether a key on an elliptic curve made it.
     pub(super) fn is_on_a_curve(&self) -> bool {
-        let curve = |certificate: &Certificate| matches!(certificate.key(), Some(KeyKind::P256 | KeyKind::P384));
+        let curve = |certificate: &Certificate| matches!(certificate.kind(), Some(KeyKind::P256 | KeyKind::P384));
         self.signers().any(curve)
     }
 

@@ -4,9 +4,9 @@ use core::ops::Range;
 
 use lockdown_firmware::signature_list;
 
-use super::certificate::Certificate;
 use super::database::Database;
 use crate::Image;
+use crate::certificate::Certificate;
 use crate::error::Error;
 use crate::source::Source;
 

@@ -21,7 +21,7 @@ fn run(stage: &Stage<'_>) -> Result<Answer> {
     let mut scenario = stage.with_parts(ATTACK.id, &Parts::default())?;
     scenario.disk = vec![
         ("EFI/xen/xen.cfg".to_owned(), config(stage.dom0, "", "").into_bytes()),
-        ("EFI/xen/vmlinuz".to_owned(), unsign(&lab.root, &lab.kernel)?),
+        ("EFI/xen/vmlinuz".to_owned(), unsign(&lab.kernel)?),
         ("EFI/xen/initrd".to_owned(), stage.ramdisk.clone()),
     ];
     taken_or_refused(&stage.boot(&scenario)?, "an unsigned configuration, kernel and initramfs")

@@ -17,7 +17,7 @@ pub(super) const ATTACK: Attack = Attack {
 
 fn run(stage: &Stage<'_>) -> Result<Answer> {
     let mut scenario = stage.with_parts(ATTACK.id, &Parts { kernel: None, ..stage.parts() })?;
-    let kernel = unsign(&stage.lab.root, &stage.lab.kernel)?;
+    let kernel = unsign(&stage.lab.kernel)?;
     scenario.disk.push(("EFI/xen/vmlinuz".to_owned(), kernel));
     taken_or_refused(&stage.boot(&scenario)?, "an unsigned kernel")
 }

@@ -9,7 +9,7 @@ use lockdown_unify::inspect::{ConfigFacts, Inspected, SignatureFacts};
 use lockdown_unify::ramdisk::Ramdisk;
 
 use crate::findings;
-use crate::image::inspect::{hexadecimal, key_name, rights};
+use crate::image::inspect::{key_name, rights};
 use crate::sbat::row_lines;
 
 pub(super) fn print(path: &Path, inspected: &Inspected, said: &[(String, Finding)]) {
@@ -127,9 +127,9 @@ fn certificate_lines(lines: &mut Vec<String>, certificate: &Certificate, signatu
     let (from, until) = certificate.validity();
     lines.push(format!("    {} {}", if signs { "signed by" } else { "with" }, certificate.subject()));
     lines.push(format!("      issued by   {}", certificate.issuer()));
-    lines.push(format!("      serial      {}", hexadecimal(certificate.serial())));
+    lines.push(format!("      serial      {}", certificate.serial()));
     lines.push(format!("      valid       {from} to {until}"));
-    lines.push(format!("      key         {}", key_name(certificate.key())));
+    lines.push(format!("      key         {}", key_name(certificate.kind())));
     lines.push(format!("      SHA-256     {}", certificate.fingerprint()));
 }
 

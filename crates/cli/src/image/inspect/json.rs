@@ -11,7 +11,7 @@ use lockdown_unify::ramdisk::Ramdisk;
 use serde_json::{Value, json};
 
 use crate::findings;
-use crate::image::inspect::{hexadecimal, key_name};
+use crate::image::inspect::key_name;
 use crate::sbat::row_json;
 
 pub(super) fn print(path: &Path, inspected: &Inspected, said: &[(String, Finding)]) -> Result<()> {
@@ -94,10 +94,10 @@ fn certificate(certificate: &Certificate, signature: &Signature) -> Value {
     json!({
         "subject": certificate.subject(),
         "issuer": certificate.issuer(),
-        "serial": hexadecimal(certificate.serial()),
+        "serial": certificate.serial(),
         "not_before": from,
         "not_after": until,
-        "key": key_name(certificate.key()),
+        "key": key_name(certificate.kind()),
         "sha256": certificate.fingerprint().to_string(),
         "signs": signature.signers().any(|signer| signer == certificate),
     })

@@ -37,7 +37,7 @@ impl Report<'_> {
             let certificate = terms.certificate;
             line("certificate", &certificate.subject());
             line("issued by", &format!("{}, number {}", certificate.issuer(), certificate.serial()));
-            let (from, until) = certificate.valid();
+            let (from, until) = certificate.validity();
             line("valid", &format!("{from} to {until}"));
             line("fingerprint", &format!("{:?}", certificate.fingerprint()));
         }
@@ -122,7 +122,7 @@ pub(super) fn digest(digest: &Digest) -> Value {
 }
 
 fn certificate(certificate: &Certificate) -> Value {
-    let (from, until) = certificate.valid();
+    let (from, until) = certificate.validity();
     let key = match certificate.kind() {
         Some(KeyKind::Rsa(bits)) => Some(format!("RSA {bits}")),
         Some(KeyKind::P256) => Some("P-256".to_owned()),

@@ -4,36 +4,36 @@ use der::{AnyRef, Decode, Reader, SliceReader};
 
 /// One element.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Element<'a> {
+pub(crate) struct Element<'a> {
     /// All of its bytes.
-    pub(super) bytes: &'a [u8],
+    pub(crate) bytes: &'a [u8],
     /// Its contents.
-    pub(super) value: &'a [u8],
+    pub(crate) value: &'a [u8],
 }
 
 impl<'a> Element<'a> {
     /// What is in it.
-    pub(super) fn inside(&self) -> Elements<'a> {
+    pub(crate) fn inside(&self) -> Elements<'a> {
         Elements(self.value)
     }
 
-    pub(super) fn decode<T: Decode<'a>>(&self) -> Result<T, der::Error> {
+    pub(crate) fn decode<T: Decode<'a>>(&self) -> Result<T, der::Error> {
         T::from_der(self.bytes)
     }
 }
 
 /// Elements, one behind the other.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Elements<'a>(pub(super) &'a [u8]);
+pub(crate) struct Elements<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Elements<'a> {
     /// Whether nothing is left.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// The next one.
-    pub(super) fn next(&mut self) -> Result<Element<'a>, der::Error> {
+    pub(crate) fn next(&mut self) -> Result<Element<'a>, der::Error> {
         let bytes = SliceReader::new(self.0)?.tlv_bytes()?;
         let value = AnyRef::from_der(bytes)?.value();
         self.0 = self.0.get(bytes.len()..).unwrap_or_default();
@@ -41,7 +41,7 @@ impl<'a> Elements<'a> {
     }
 
     /// The next one, if it has this tag.
-    pub(super) fn next_if(&mut self, tag: u8) -> Result<Option<Element<'a>>, der::Error> {
+    pub(crate) fn next_if(&mut self, tag: u8) -> Result<Option<Element<'a>>, der::Error> {
         if self.0.first() == Some(&tag) { self.next().map(Some) } else { Ok(None) }
     }
 }

@@ -5,13 +5,13 @@ const END: &str = "-----END ";
 
 /// One of them, with the lines that begin and end it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Block<'t> {
-    pub(super) label: &'t str,
-    pub(super) text: &'t str,
+pub(crate) struct Block<'t> {
+    pub(crate) label: &'t str,
+    pub(crate) text: &'t str,
 }
 
 /// All of them, in order. What stands between them is for people. One that does not end is left out.
-pub(super) fn blocks(text: &str) -> Vec<Block<'_>> {
+pub(crate) fn blocks(text: &str) -> Vec<Block<'_>> {
     let mut blocks = Vec::new();
     let mut rest = text;
     while let Some((block, behind)) = next(rest) {
