@@ -20,7 +20,7 @@ use lockdown_image::sign::{Terms, Validity};
 use lockdown_image::{HashFunction, Image};
 use lockdown_unify::guard;
 use serde_json::Value;
-use support::run;
+use support::{module, run};
 
 const CONFIG: &str = "[global]\ndefault=xen\n[xen]\noptions=loglvl=all -- panic=10\nkernel=vmlinuz quiet\nramdisk=initrd\n\
                       [other]\nkernel=vmlinuz single\n";
@@ -204,15 +204,18 @@ fn signatures_are_shown_and_malformed_ones_told() {
 
 #[test]
 fn the_guard_is_looked_for_where_it_must_be() {
-    let with = |config: &str, ramdisk: &[u8]| {
+    let with_kernel = |config: &str, kernel: &[u8], ramdisk: &[u8]| {
         built(
             &Pe::new()
                 .with(".text", &[0x90; 0x40])
                 .with(".config", &padded(config.as_bytes()))
-                .with(".kernel", &kernel())
-                .with(".ramdisk", ramdisk),
+                .with(".kernel", kernel)
+                .with(".ramdisk", ramdisk)
+                .but(|pe| pe.rows[3].virtual_address = 0x8000)
+                .but(|pe| pe.image_size = 0x20000),
         )
     };
+    let with = |config: &str, ramdisk: &[u8]| with_kernel(config, &kernel(), ramdisk);
     let archive = guard::archive(b"not a module").unwrap();
     assert_found(&with(CONFIG, &archive), "wrong-kind", "error");
     assert_found(&with(CONFIG, &archive), "guard-not-started", "error");
@@ -224,6 +227,22 @@ fn the_guard_is_looked_for_where_it_must_be() {
     );
     assert_eq!(document["ramdisk"]["guard"]["own_loader"], true);
     assert_found(&with(&config, b"text"), "wrong-kind", "error");
+
+    let archive = guard::archive(&module("xen_privcmd", true)).unwrap();
+    let (code, document) = inspect(&with(&config, &archive), &[]);
+    assert_eq!(
+        (code, &document["ramdisk"]["guard"]["built_for"]),
+        (0, &Value::from("6.12.1-test")),
+        "{document:#}"
+    );
+    let mut other = kernel();
+    other[0x305] = b'2';
+    assert_found(&with_kernel(&config, &other, &archive), "guard-for-another-kernel", "error");
+    // Another process 1 may be that of another version.
+    let mut changed = archive.clone();
+    let at = changed.windows(guard::LOADER.len()).position(|window| window == guard::LOADER).unwrap();
+    changed[at + 100] ^= 1;
+    assert_found(&with(&config, &changed), "other-loader", "note");
 }
 
 #[test]
