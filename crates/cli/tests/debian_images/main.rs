@@ -14,6 +14,7 @@
 #[path = "../../../image/tests/certificates/mod.rs"]
 #[allow(dead_code, reason = "others use the rest")]
 mod certificates;
+mod mutated;
 mod packages;
 mod tools;
 
