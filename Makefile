@@ -1,6 +1,6 @@
 # `make prove` is the main job, `make test` runs everything that CI runs. Both install what they need.
 
-.PHONY: example test prove install lab begin setup setup-test setup-prove generated style units sources drift layouts oracle panic-free fuzz bench bench-xen bench-guard boot-paths hammer guarded-dom0 initramfs-images guard-kernels example-check clean
+.PHONY: example test prove install lab begin setup setup-test setup-prove generated style units sources drift layouts oracle panic-free fuzz bench bench-xen bench-guard boot-paths hammer guarded-dom0 initramfs-images debian-images guard-kernels example-check clean
 
 FUZZ_SECONDS ?= 30
 ORACLE_LINES ?= 1000000
@@ -115,6 +115,10 @@ guarded-dom0: setup-prove
 # The guard in front of what initramfs-tools and dracut make, with their shells asked for: a further Debian root and six machines, five minutes.
 initramfs-images: setup-prove
 	cargo test --quiet --release -p xen-lockdown --test initramfs_images -- --ignored --nocapture
+
+# Every signed EFI binary of Debian 13, kernels among them, hashed and judged beside the tools of others, and then damaged: fetches half a gigabyte once, then takes two minutes.
+debian-images: setup-test
+	cargo test --quiet --release -p xen-lockdown --test debian_images -- --ignored --nocapture
 
 # The guard on Debian's kernels, the newest in backports among them: by headers, by DKMS, in a tree, booted; and built into a small kernel, booted. An hour the first time.
 guard-kernels: setup-prove

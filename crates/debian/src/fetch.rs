@@ -61,6 +61,15 @@ pub fn binary(target: &Path, release: Release, package: &str, refresh: bool, say
     Store::open(target, release, Kind::Binary, say)?.get(package, refresh)
 }
 
+/// The packages that a package for amd64 needs, as apt's lists say it, such as the newest kernel behind `linux-image-amd64`. Of
+/// alternatives this is the first.
+///
+/// # Errors
+/// As [`source`].
+pub fn depends(target: &Path, release: Release, package: &str, say: Say<'_>) -> Result<Vec<String>> {
+    Store::open(target, release, Kind::Binary, say)?.depends(package)
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Source,
@@ -185,6 +194,29 @@ impl<'a> Store<'a> {
             Ok(folder) => Ok(folder),
             Err(Failure::Final(error) | Failure::Passing(error) | Failure::NotServed(error)) => {
                 Err(error.context(format!("Debian's {} {package} ({})", self.kind.name(), self.release)))
+            }
+        }
+    }
+
+    fn depends(&self, package: &str) -> Result<Vec<String>> {
+        if !is_package_name(package) {
+            bail!("{package:?} is not the name of a Debian package");
+        }
+        let ask = || -> Result<String, Failure> {
+            self.configure().map_err(Failure::Final)?;
+            self.update(false)?;
+            let mut command = Command::new("apt-cache");
+            command.arg("-c").arg(self.apt.join("apt.conf")).args(["show", "--no-all-versions", package]);
+            let output = output(&mut command, "apt (this command needs Debian or Ubuntu)")?;
+            if output.status.success() {
+                return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+            }
+            Err(judge_apt(String::from_utf8_lossy(&output.stderr).trim()))
+        };
+        match ask() {
+            Ok(shown) => Ok(names_in_depends(&shown)),
+            Err(Failure::Final(error) | Failure::Passing(error) | Failure::NotServed(error)) => {
+                Err(error.context(format!("what Debian's package {package} needs ({})", self.release)))
             }
         }
     }
@@ -463,6 +495,12 @@ fn judge_apt(said: &str) -> Failure {
     Failure::Passing(anyhow::anyhow!("apt-get failed\n{said}"))
 }
 
+/// The names in a package's field `Depends`.
+fn names_in_depends(shown: &str) -> Vec<String> {
+    let field = shown.lines().find_map(|line| line.strip_prefix("Depends:")).unwrap_or_default();
+    field.split(',').filter_map(|one| one.split_whitespace().next()).map(str::to_owned).collect()
+}
+
 /// Whether apt says that a file of a package is not there; its lists are, or it would not know of the file.
 fn is_not_served(said: &str) -> bool {
     said.contains("Failed to fetch") && said.contains("/pool/") && said.contains("404")
@@ -569,6 +607,13 @@ mod tests {
         for name in ["", "x", "--allow", "../a", "a b", "Xen", "xen=4", "./x.deb"] {
             assert!(!is_package_name(name), "{name}");
         }
+    }
+
+    #[test]
+    fn what_a_package_needs_is_told_by_name() {
+        let shown = "Package: linux-image-amd64\nPre-Depends: x\nDepends: linux-image-6.12.1+deb13-amd64 (= 6.12.1-1), a | b\n";
+        assert_eq!(names_in_depends(shown), ["linux-image-6.12.1+deb13-amd64", "a"]);
+        assert!(names_in_depends("Package: a\n").is_empty());
     }
 
     #[test]

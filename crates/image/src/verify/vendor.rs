@@ -13,6 +13,9 @@ use crate::source::Source;
 /// What a shim has, and no other image.
 const SECTION: &str = ".vendor_cert";
 
+/// Larger than any database; what is in memory has an end.
+const LONGEST: u64 = 4 << 20;
+
 /// What shim trusts and refuses by itself.
 #[derive(Clone, Debug, Default)]
 pub struct Vendor {
@@ -46,7 +49,7 @@ impl Vendor {
     /// If it is none, or what is there cannot be read.
     pub fn read<S: Source>(shim: &Image<S>) -> Result<Self, VendorError> {
         let section = shim.find_long(SECTION)?.ok_or(VendorError::NoShim)?;
-        let bytes = shim.contents(section)?.bytes;
+        let bytes = shim.beginning(section, LONGEST)?.bytes;
         let word = |number: usize| {
             let at = number.checked_mul(4)?;
             usize::try_from(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?)).ok()
