@@ -10,6 +10,8 @@ const AUTHENTICATED_STORE: [u8; 16] =
 const STORE_HEADER: usize = 28;
 const RECORD_HEADER: usize = 60;
 const RECORD_START: u16 = 0x55aa;
+/// What flash has where nothing was written.
+const ERASED: u8 = 0xff;
 /// `VAR_ADDED`: the record counts.
 const ADDED: u8 = 0x3f;
 /// The same, and about to be replaced: it counts until another one of its name was added.
@@ -32,6 +34,9 @@ pub enum Error {
     /// A record is longer than the store.
     #[error("at offset {0:#x}: a variable is longer than the store")]
     LongVariable(usize),
+    /// What is free is not erased: a record there could be read as another one.
+    #[error("at offset {0:#x}: the variable store is not empty behind its last variable")]
+    NotErased(usize),
     /// There is no room for a further record.
     #[error("the firmware's variable store has no room for {0}")]
     Full(String),
@@ -117,7 +122,7 @@ impl Store {
     /// Adds a variable behind the others.
     ///
     /// # Errors
-    /// If there is no room.
+    /// If there is no room, or it was not erased.
     pub fn add(&mut self, variable: &Variable) -> Result<(), Error> {
         let full = || Error::Full(variable.name.clone());
         let name = utf16(&variable.name);
@@ -136,8 +141,13 @@ impl Store {
         record.extend_from_slice(&variable.data);
         let after = self.next.saturating_add(record.len());
         // A header's worth stays free: what follows the last record must read as empty.
-        if after.saturating_add(RECORD_HEADER) > self.end {
+        let free = self.next..after.saturating_add(RECORD_HEADER);
+        if free.end > self.end {
             return Err(full());
+        }
+        let free = self.image.get(free).ok_or_else(full)?;
+        if let Some(at) = free.iter().position(|&byte| byte != ERASED) {
+            return Err(Error::NotErased(self.next.saturating_add(at)));
         }
         self.image.get_mut(self.next..after).ok_or_else(full)?.copy_from_slice(&record);
         self.next = after.next_multiple_of(4);

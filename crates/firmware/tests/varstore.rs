@@ -52,6 +52,22 @@ fn every_variable_can_be_found_again() {
 }
 
 #[test]
+fn nothing_is_added_where_the_flash_is_not_erased() {
+    let mut store = Store::open(template(4096)).unwrap();
+    store.add(&variable("db", &[1; 7])).unwrap();
+    let next = FIRST + 60 + 6 + 7 + 3;
+    // Inside the new record, and where the one behind it would begin.
+    for at in [next, next + 30, next + 60 + 8 + 4, next + 60 + 8 + 4 + 59] {
+        let mut image = store.image().to_vec();
+        image[at] = 0xaa;
+        let mut store = Store::open(image.clone()).unwrap();
+        let error = store.add(&variable("dbx", &[1; 4])).unwrap_err();
+        assert!(matches!(error, Error::NotErased(place) if place == at), "{error}");
+        assert_eq!(store.image(), image);
+    }
+}
+
+#[test]
 fn what_was_deleted_does_not_count_and_what_is_being_replaced_does() {
     let mut store = Store::open(template(4096)).unwrap();
     for value in 1..=3 {

@@ -183,6 +183,32 @@ fn a_changed_image_is_refused_wherever_it_was_changed() {
 }
 
 #[test]
+fn no_bit_of_an_image_can_be_changed_but_those_of_the_checksum() {
+    let Some(root) = Authority::make() else { return };
+    let image = Pe::new().with(".text", &[0x90; 0x20]).with(".sbat", &padded(SBAT)).build();
+    let signed = sign(&image, &root.leaf("leaf"), &[]);
+    let firmware = firmware(with(&[&root.pair]), Database::default());
+    let shim = Shim { db: with(&[&root.pair]), ..Shim::default() };
+    let mut boots = Vec::new();
+    for at in 0..image.len() {
+        // Numbers in the headers say what is hashed.
+        let bits = if at < 0x200 { 8 } else { 1 };
+        for bit in 0..bits {
+            let mut changed = signed.clone();
+            changed[at] ^= 1 << bit;
+            let Ok(image) = Image::read(&changed[..]) else { continue };
+            let Ok(evidence) = Evidence::gather_for_shim(&image, &[]) else { continue };
+            for answer in [firmware.judge(&evidence), shim.judge(&evidence)] {
+                boots.extend(matches!(answer, Answer::Boots(_)).then_some((at, bit)));
+            }
+        }
+    }
+    let checksum = 0x40 + 24 + 64;
+    let by_both = (checksum..checksum + 4).flat_map(|at| (0..8).flat_map(move |bit| [(at, bit), (at, bit)]));
+    assert_eq!(boots, by_both.collect::<Vec<_>>());
+}
+
+#[test]
 fn a_changed_signature_is_refused_in_every_byte_or_says_the_same() {
     let Some(root) = Authority::make() else { return };
     let signed = sign(&unsigned(), &root.leaf("leaf"), &[]);
