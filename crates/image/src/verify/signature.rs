@@ -1,6 +1,8 @@
 //! One Authenticode signature: PKCS#7 `SignedData` (RFC 2315; "Windows Authenticode Portable Executable Signature Format",
 //! Microsoft), read from untrusted bytes.
 
+use std::sync::OnceLock;
+
 use authenticode::SPC_INDIRECT_DATA_OBJID;
 use der::asn1::{ObjectIdentifier, OctetStringRef};
 use der::oid::db::rfc5911::{ID_MESSAGE_DIGEST, ID_SIGNED_DATA};
@@ -31,6 +33,8 @@ pub struct Signature {
     signers: Vec<Signer>,
     /// What was signed, hashed with each signer's function: without its tag and length.
     content: Vec<u8>,
+    /// Of each signer, the certificates that its signature leads to; computed once, as judges have many to ask about.
+    reached: OnceLock<Vec<Vec<usize>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -117,7 +121,7 @@ impl Signature {
         if signers.is_empty() || signers.len() > MOST_SIGNERS || certificates.len() > MOST_CERTIFICATES {
             return Err(Malformed::Counts { signers: signers.len(), certificates: certificates.len() });
         }
-        Ok(Self { digest, certificates, signers, content: content.to_vec() })
+        Ok(Self { digest, certificates, signers, content: content.to_vec(), reached: OnceLock::new() })
     }
 
     /// The certificates of those who signed, as far as they came with it.
@@ -134,11 +138,12 @@ impl Signature {
     /// Whether every signer's key made its signature, and its certificate is `anchor` or was issued by it, over certificates that
     /// came with it. Times do not matter, as they do not to firmware (`Pkcs7Verify` in EDK2's `CryptPkcs7VerifyCommon.c`).
     pub(super) fn leads_to(&self, anchor: &Certificate) -> bool {
-        self.signers.iter().all(|signer| {
-            self.certificate_of(signer).is_some_and(|certificate| {
-                signer.verify(certificate, &self.content).is_ok() && self.chain(certificate, anchor)
-            })
-        })
+        let is_anchored = |&number: &usize| {
+            let certificate = self.certificates.get(number);
+            certificate.is_some_and(|certificate| certificate == anchor || certificate.is_issued_by(anchor))
+        };
+        let reached = self.reached.get_or_init(|| self.signers.iter().map(|signer| self.reach(signer)).collect());
+        reached.iter().all(|reached| reached.iter().any(is_anchored))
     }
 
     /// Whether all that was signed is signed by those who say so; `Err` where that cannot be judged.
@@ -149,22 +154,23 @@ impl Signature {
         })
     }
 
+    /// The signer's certificate, and all that came with it and issued one of these; none if the signer's key did not make its signature.
     /// Each certificate is looked at once, however they issue one another.
-    fn chain(&self, certificate: &Certificate, anchor: &Certificate) -> bool {
-        let mut reached = vec![certificate];
+    fn reach(&self, signer: &Signer) -> Vec<usize> {
+        let own = |certificate: &Certificate| certificate.id().is_ok_and(|id| id == signer.id);
+        let own = self.certificates.iter().enumerate().find(|(_, certificate)| own(certificate));
+        let good = own.filter(|(_, certificate)| signer.verify(certificate, &self.content).is_ok());
+        let mut reached: Vec<usize> = good.into_iter().map(|(number, _)| number).collect();
         let mut next = 0;
-        while let Some(&certificate) = reached.get(next) {
-            if certificate == anchor || certificate.is_issued_by(anchor) {
-                return true;
-            }
-            for issuer in &self.certificates {
-                if !reached.contains(&issuer) && certificate.is_issued_by(issuer) {
-                    reached.push(issuer);
+        while let Some(certificate) = reached.get(next).and_then(|&number| self.certificates.get(number)) {
+            for (number, issuer) in self.certificates.iter().enumerate() {
+                if !reached.contains(&number) && certificate.is_issued_by(issuer) {
+                    reached.push(number);
                 }
             }
             next = next.saturating_add(1);
         }
-        false
+        reached
     }
 
     fn certificate_of(&self, signer: &Signer) -> Option<&Certificate> {
