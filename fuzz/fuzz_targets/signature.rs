@@ -50,7 +50,7 @@ fn judge(file: &[u8]) {
     let digests = Database { images: evidence.digests().to_vec(), ..Database::default() };
     for certificate in &own.certificates {
         // What people are shown.
-        let _ = (certificate.subject(), certificate.issuer(), certificate.validity(), certificate.key());
+        let _ = (certificate.subject(), certificate.issuer(), certificate.validity(), certificate.kind());
     }
 
     // Nobody is trusted; who signed is; he is revoked, too; the image is revoked.
