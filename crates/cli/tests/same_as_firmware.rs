@@ -25,9 +25,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use certificates::{Authority, Pair};
+use certificates::{Authority, Pair, sign};
 use lockdown_firmware::{Attributes, Guid, Variable};
-use lockdown_image::sign::{Terms, Validity};
 use lockdown_image::verify::{Certificate, Evidence};
 use lockdown_image::{HashFunction, Image};
 use lockdown_lab::boot::{Boot, End};
@@ -76,7 +75,7 @@ enum Outcome {
 use Outcome::{Boots, RefusedBy};
 
 #[test]
-#[ignore = "boots 40 machines for minutes and needs the lab's root: `make lab`, and so `make test`, runs it"]
+#[ignore = "boots 53 machines for minutes and needs the lab's root: `make lab`, and so `make test`, runs it"]
 fn the_desk_says_what_firmware_and_shim_do() {
     let mut lab = Lab::open(&prove::default_folder(), &prove::project(), &|_| {}).unwrap();
     if std::env::var_os("KEEP").is_some() {
@@ -219,16 +218,6 @@ fn shim(lab: &Lab, case: &Case) -> Result<Option<Vec<u8>>> {
     let shim = fs::read(lab.root.file("/usr/lib/shim/shimx64.efi")?)?;
     let key = if trusted { &lab.keys.trusted } else { &lab.keys.stranger };
     Ok(Some(lab.signed(&shim, key)?.bytes))
-}
-
-fn sign(image: &[u8], pair: &Pair, chain: &[&Pair], function: HashFunction) -> Vec<u8> {
-    let certificate = pair.for_signing();
-    let chain: Vec<_> = chain.iter().map(|pair| pair.for_signing()).collect();
-    let terms =
-        Terms { chain: &chain, function, validity: Validity::Ignored, append: true, ..Terms::new(&certificate) };
-    let mut out = Cursor::new(Vec::new());
-    terms.sign(&image, &pair.key(), &mut out).unwrap();
-    out.into_inner()
 }
 
 fn with_sha256(image: &[u8], pair: &Pair) -> Vec<u8> {

@@ -13,14 +13,11 @@ mod builder;
 #[allow(dead_code, reason = "each test uses what it needs")]
 mod certificates;
 
-use std::io::Cursor;
-
 use builder::Pe;
 use certificates::{Authority, Pair};
 use lockdown_firmware::signature_list::Entry;
 use lockdown_firmware::{Guid, signature_list};
 use lockdown_image::sbat::Level;
-use lockdown_image::sign::{Terms, Validity};
 use lockdown_image::verify::{Answer, Certificate, Database, Evidence, Firmware, Ground, Judge, Place, Shim};
 use lockdown_image::{HashFunction, Image};
 
@@ -51,17 +48,7 @@ fn padded(text: &[u8]) -> Vec<u8> {
 }
 
 fn sign(image: &[u8], pair: &Pair, chain: &[&Pair]) -> Vec<u8> {
-    sign_with(image, pair, chain, HashFunction::Sha256)
-}
-
-fn sign_with(image: &[u8], pair: &Pair, chain: &[&Pair], function: HashFunction) -> Vec<u8> {
-    let certificate = pair.for_signing();
-    let chain: Vec<_> = chain.iter().map(|pair| pair.for_signing()).collect();
-    let terms =
-        Terms { chain: &chain, function, validity: Validity::Ignored, append: true, ..Terms::new(&certificate) };
-    let mut out = Cursor::new(Vec::new());
-    terms.sign(&image, &pair.key(), &mut out).unwrap();
-    out.into_inner()
+    certificates::sign(image, pair, chain, HashFunction::Sha256)
 }
 
 fn evidence(image: &[u8]) -> Evidence {
@@ -289,7 +276,7 @@ fn other_hash_functions_are_firmwares_and_not_shims() {
     let Some(root) = Authority::make() else { return };
     let leaf = root.leaf("leaf");
     for function in [HashFunction::Sha384, HashFunction::Sha512] {
-        let image = sign_with(&unsigned(), &leaf, &[], function);
+        let image = certificates::sign(&unsigned(), &leaf, &[], function);
         assert_eq!(by_firmware(&image, with(&[&root.pair]), Database::default()), "trusted-certificate");
         let shim = Shim { db: with(&[&root.pair]), ..Shim::default() };
         assert_eq!(through_shim(&image, &shim), "not-sha256");
@@ -446,7 +433,7 @@ fn elliptic_curves_are_left_to_the_firmware_and_refused_by_shim() {
     let rsa = root.leaf("rsa");
     for (curve, function) in [("P-256", HashFunction::Sha256), ("P-384", HashFunction::Sha384)] {
         let leaf = root.curve_leaf("leaf", curve);
-        let image = sign_with(&unsigned(), &leaf, &[], function);
+        let image = certificates::sign(&unsigned(), &leaf, &[], function);
         let db = || with(&[&root.pair]);
         assert_eq!(by_firmware(&image, db(), Database::default()), "elliptic-curve", "{curve}");
         assert_eq!(by_firmware(&image, Database::default(), Database::default()), "not-trusted", "{curve}");

@@ -1,12 +1,13 @@
 //! Makes keys and certificates with `openssl`.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{Cursor, ErrorKind};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use lockdown_image::sign::{self, FileKey};
+use lockdown_image::HashFunction;
+use lockdown_image::sign::{self, FileKey, Terms, Validity};
 use tempfile::TempDir;
 
 /// A key and its certificate.
@@ -19,6 +20,17 @@ pub(crate) struct Pair {
 /// One who certifies others.
 pub(crate) struct Authority {
     pub(crate) pair: Pair,
+}
+
+/// `image` with one more signature, whatever the certificates' time.
+pub(crate) fn sign(image: &[u8], pair: &Pair, chain: &[&Pair], function: HashFunction) -> Vec<u8> {
+    let certificate = pair.for_signing();
+    let chain: Vec<_> = chain.iter().map(|pair| pair.for_signing()).collect();
+    let terms =
+        Terms { chain: &chain, function, validity: Validity::Ignored, append: true, ..Terms::new(&certificate) };
+    let mut out = Cursor::new(Vec::new());
+    terms.sign(&image, &pair.key(), &mut out).unwrap();
+    out.into_inner()
 }
 
 impl Pair {
