@@ -75,7 +75,7 @@ enum Outcome {
 use Outcome::{Boots, RefusedBy};
 
 #[test]
-#[ignore = "boots 53 machines for minutes and needs the lab's root: `make lab`, and so `make test`, runs it"]
+#[ignore = "boots 55 machines for minutes and needs the lab's root: `make lab`, and so `make test`, runs it"]
 fn the_desk_says_what_firmware_and_shim_do() {
     let mut lab = Lab::open(&prove::default_folder(), &prove::project(), &|_| {}).unwrap();
     if std::env::var_os("KEEP").is_some() {
@@ -291,6 +291,12 @@ fn cases(lab: &Lab) -> Vec<Case> {
     };
     let table = Image::read(&good[..]).unwrap().signatures().unwrap().unwrap().range;
     let table = usize::try_from(table.start).unwrap();
+    let half = {
+        let image = with_sha256(&with_sha256(&image, &other), &leaf);
+        // The first is no sequence any more.
+        let row = Image::read(&image[..]).unwrap().signatures().unwrap().unwrap().rows[0].offset;
+        flipped(&image, usize::try_from(row).unwrap() + 8)
+    };
     let both = |first: &Pair, second: &Pair| with_sha256(&with_sha256(&image, first), second);
     let mut cases = vec![
         case("good", &good, Boots),
@@ -330,6 +336,8 @@ fn cases(lab: &Lab) -> Vec<Case> {
             .but(|case| case.dbx = entry(Guid::CERT_X509_SHA256, &to_be_signed(&leaf))),
         case("two-one-stranger", &both(&stranger, &leaf), Boots),
         case("two-second-revoked", &both(&leaf, &other), refused()).but(|case| case.dbx = lists(&[&other])),
+        case("two-first-damaged", &half, Boots),
+        case("two-first-damaged-and-dbx", &half, refused()).but(|case| case.dbx = lists(&[&stranger])),
         case("two-first-revoked", &both(&other, &leaf), refused()).but(|case| case.dbx = lists(&[&other])),
     ];
 

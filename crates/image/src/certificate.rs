@@ -11,7 +11,7 @@ use x509_cert::name::Name;
 use x509_cert::time::Validity;
 
 use crate::digest::{Digest, HashFunction};
-use crate::elements::Elements;
+use crate::elements::{CONTEXT_0, Elements, SEQUENCE};
 use crate::pem::{self, Block};
 use crate::public_key::{self, KeyKind, Refused};
 use crate::signature_algorithm::function_of;
@@ -47,9 +47,6 @@ pub enum CertificateError {
     #[error("the certificate is not encoded as DER wants it")]
     NotDer,
 }
-
-/// How a certificate, and a private key, in DER begin.
-pub(crate) const SEQUENCE: u8 = 0x30;
 
 impl Certificate {
     /// Reads a certificate in DER. Nothing of it is judged.
@@ -180,7 +177,7 @@ impl Certificate {
     /// Its issuer and its serial number, as a signature names it.
     pub(crate) fn id(&self) -> Result<Vec<u8>, der::Error> {
         let mut inside = Elements(&self.to_be_signed).next()?.inside();
-        let _version = inside.next_if(0xa0)?;
+        let _version = inside.next_if(CONTEXT_0)?;
         let serial = inside.next()?.bytes;
         let _algorithm = inside.next()?;
         Ok([inside.next()?.bytes, serial].concat())

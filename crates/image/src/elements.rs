@@ -1,6 +1,13 @@
 //! DER, element by element, with the bytes that each one has in the file: what was signed is not written anew.
 
-use der::{AnyRef, Decode, Reader, SliceReader};
+use der::{AnyRef, Decode, Reader, SliceReader, Tag};
+
+/// `SEQUENCE`.
+pub(crate) const SEQUENCE: u8 = 0x30;
+/// `SET OF`.
+pub(crate) const SET: u8 = 0x31;
+/// `[0]`, constructed.
+pub(crate) const CONTEXT_0: u8 = 0xa0;
 
 /// One element.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +45,16 @@ impl<'a> Elements<'a> {
         let value = AnyRef::from_der(bytes)?.value();
         self.0 = self.0.get(bytes.len()..).unwrap_or_default();
         Ok(Element { bytes, value })
+    }
+
+    /// The next one, which must have this tag: nobody else would read it otherwise.
+    pub(crate) fn expect(&mut self, tag: u8) -> Result<Element<'a>, der::Error> {
+        let element = self.next()?;
+        let found = element.bytes.first().copied().unwrap_or_default();
+        if found == tag {
+            return Ok(element);
+        }
+        Err(Tag::try_from(found)?.unexpected_error(Tag::try_from(tag).ok()))
     }
 
     /// The next one, if it has this tag.

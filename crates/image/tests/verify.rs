@@ -272,6 +272,34 @@ fn of_several_signatures_firmware_wants_none_revoked_and_shim_one_good() {
 }
 
 #[test]
+fn a_damaged_signature_keeps_firmware_from_asking_dbx() {
+    let Some(root) = Authority::make() else { return };
+    let (first, second) = (root.leaf("first"), root.leaf("second"));
+    let mut image = sign(&sign(&unsigned(), &first, &[]), &second, &[]);
+    let row = Image::read(&image[..]).unwrap().signatures().unwrap().unwrap().rows[0].offset;
+    // It is no sequence any more; firmware still finds the hash function.
+    image[usize::try_from(row).unwrap() + 8] ^= 1;
+    let other = || with(&[&root.leaf("other")]);
+    assert_eq!(by_firmware(&image, with(&[&second]), Database::default()), "trusted-certificate");
+    assert_eq!(by_firmware(&image, with(&[&second]), other()), "malformed-signature");
+    let shim = Shim { db: with(&[&second]), dbx: other(), ..Shim::default() };
+    assert_eq!(through_shim(&image, &shim), "trusted-certificate");
+}
+
+#[test]
+fn more_signatures_than_anybody_makes_are_not_judged() {
+    let Some(root) = Authority::make() else { return };
+    let mut image = unsigned();
+    for number in 0..17 {
+        // Each is another signature of the same image.
+        image = sign(&image, &root.leaf(&format!("leaf {number}")), &[]);
+        let wanted = if number < 16 { "trusted-certificate" } else { "too-many-signatures" };
+        assert_eq!(by_firmware(&image, with(&[&root.pair]), Database::default()), wanted, "{number}");
+        assert_eq!(through_shim(&image, &Shim { db: with(&[&root.pair]), ..Shim::default() }), wanted, "{number}");
+    }
+}
+
+#[test]
 fn other_hash_functions_are_firmwares_and_not_shims() {
     let Some(root) = Authority::make() else { return };
     let leaf = root.leaf("leaf");

@@ -12,8 +12,8 @@ use ring::signature::{KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA
 use sec1::EcPrivateKey;
 
 use super::Signer;
-use crate::certificate::SEQUENCE;
 use crate::digest::HashFunction;
+use crate::elements::SEQUENCE;
 use crate::pem::{self, Block};
 
 /// A private key, held in memory: RSA with 2048 to 4096 bits, or ECDSA with P-256 or P-384. That of ECDSA is overwritten when it

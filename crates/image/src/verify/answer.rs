@@ -241,6 +241,9 @@ pub enum Doubt {
     /// A signature by a key, or with a hash function, that cannot be computed here.
     #[error("the signature at offset {0:#x} uses a key or a hash function that cannot be judged here")]
     Algorithm(u64),
+    /// More signatures than anybody makes, each of which could keep a judge busy.
+    #[error("it has {0} signatures, more than are looked at here")]
+    ManySignatures(usize),
     /// The kernel in a Xen was not looked at.
     #[error("Xen asks shim about the kernel in it, which was not looked at")]
     Kernel,
@@ -256,6 +259,7 @@ impl Doubt {
         match self {
             Self::Algorithm(_) => "unknown-algorithm",
             Self::Curve(_) => "elliptic-curve",
+            Self::ManySignatures(_) => "too-many-signatures",
             Self::Kernel => "kernel-not-read",
         }
     }

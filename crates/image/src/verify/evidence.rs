@@ -22,6 +22,8 @@ pub struct Evidence {
     pub signatures: Vec<Row>,
     /// Where its table of signatures is damaged.
     pub(super) broken_at: Option<u64>,
+    /// How many signatures it has, where that is more than are looked at.
+    pub(super) too_many: Option<usize>,
     /// Its generations, and what is wrong with them; `None` if it has none.
     pub(super) sbat: Option<(Table, Vec<Mistake>)>,
     /// Whether it is a Xen whose relocations may be dropped once it is loaded, which it reads nevertheless.
@@ -44,6 +46,9 @@ pub(super) enum Kernel {
     Image(Box<Evidence>),
 }
 
+/// What each of them can cost has an end, and so has their number. Shipped images have one or two.
+const MOST_SIGNATURES: usize = 16;
+
 /// One signature.
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -61,8 +66,10 @@ impl Evidence {
     pub fn gather<S: Source>(image: &Image<S>, more: &[HashFunction]) -> Result<Self, Error> {
         let table = image.signatures()?;
         let rows = table.as_ref().map(|table| table.rows.as_slice()).unwrap_or_default();
+        let too_many = (rows.len() > MOST_SIGNATURES).then_some(rows.len());
         let signatures: Vec<Row> = rows
             .iter()
+            .take(MOST_SIGNATURES)
             .map(|row| Row {
                 offset: row.offset,
                 signature: (row.kind == PKCS_SIGNED_DATA).then(|| Signature::read(&row.data)),
@@ -76,7 +83,8 @@ impl Evidence {
         Ok(Self {
             digests: image.digests(&functions)?,
             signatures,
-            broken_at: table.and_then(|table| table.broken_at),
+            broken_at: table.as_ref().and_then(|table| table.broken_at),
+            too_many,
             sbat: image.sbat()?,
             relocations_dropped: relocations_dropped(image),
             kernel: match kernel(image) {

@@ -3,7 +3,7 @@
 use super::answer::{Answer, Doubt, Ground, Judge, Place, Reason};
 use super::database::Database;
 use super::evidence::Evidence;
-use super::signature::Signature;
+use super::signature::{Malformed, Signature};
 use crate::digest::HashFunction;
 
 /// What firmware has.
@@ -29,6 +29,8 @@ impl Firmware {
     pub fn judge(&self, evidence: &Evidence) -> Answer {
         if self.off {
             Answer::Boots(Ground::SecureBootOff)
+        } else if let Some(count) = evidence.too_many {
+            Answer::Unknown(Doubt::ManySignatures(count))
         } else if evidence.is_signed() {
             self.judge_signed(evidence)
         } else {
@@ -55,10 +57,17 @@ impl Firmware {
         let mut on_a_curve = None;
         for row in &evidence.signatures {
             let signature = match &row.signature {
+                None => continue,
                 Some(Ok(signature)) => signature,
-                // A hash function that it cannot find makes it go on to the next signature.
-                Some(Err(_)) | None => continue,
+                Some(Err(fault)) if fault.hides_the_function() || self.dbx.is_empty() => continue,
+                // Whom dbx is to be asked about cannot be told: then it counts as revoked (`IsForbiddenByDbx`).
+                Some(Err(fault)) => {
+                    return refused(Reason::Malformed { offset: row.offset, fault: fault.clone() });
+                }
             };
+            if !self.dbx.is_empty() && !signature.names_all_signers() {
+                return refused(Reason::Malformed { offset: row.offset, fault: Malformed::SignerMissing });
+            }
             let digest = evidence.digest(signature.digest.function());
             if let Some(subject) = self.revoked(evidence, signature) {
                 return refused(Reason::RevokedCertificate { database: Place::Dbx, subject });

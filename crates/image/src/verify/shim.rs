@@ -97,6 +97,9 @@ impl Shim {
     }
 
     fn judge_trust(&self, evidence: &Evidence) -> Answer {
+        if let Some(count) = evidence.too_many {
+            return Answer::Unknown(Doubt::ManySignatures(count));
+        }
         // It knows SHA-1 too, which nobody should trust.
         if let Some(digest) = evidence.digest(HashFunction::Sha256) {
             if let Some((database, _)) = self.refuses().find(|(_, database)| database.has_image(digest)) {

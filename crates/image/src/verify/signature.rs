@@ -10,13 +10,10 @@ use spki::AlgorithmIdentifierRef;
 
 use crate::certificate::Certificate;
 use crate::digest::{Digest, HashFunction};
-use crate::elements::{Element, Elements};
+use crate::elements::{CONTEXT_0, Element, Elements, SEQUENCE, SET};
 use crate::public_key::{KeyKind, Refused};
 use crate::signature_algorithm::function_of;
 
-/// `[0]`, constructed.
-const CONTEXT_0: u8 = 0xa0;
-const SET: u8 = 0x31;
 /// More than any signature has: what is searched has an end.
 const MOST_CERTIFICATES: usize = 32;
 /// Authenticode has one; OpenSSL, which firmware uses, takes more.
@@ -65,6 +62,9 @@ pub enum Malformed {
     /// The function in front is not the function of the digest.
     #[error("it names two hash functions")]
     TwoFunctions,
+    /// The certificate of somebody who signed is missing.
+    #[error("the certificate of who signed did not come with it")]
+    SignerMissing,
     /// Nobody signed it, or more certificates than there should be.
     #[error("it has {signers} signers and {certificates} certificates")]
     Counts {
@@ -75,30 +75,37 @@ pub enum Malformed {
     },
 }
 
+impl Malformed {
+    /// Whether firmware finds no hash function that it knows, and so passes the signature over.
+    pub(super) const fn hides_the_function(&self) -> bool {
+        matches!(self, Self::HashFunction(_))
+    }
+}
+
 impl Signature {
     /// Reads a signature; zeros may follow it, as they do in an image.
     ///
     /// # Errors
     /// If it is none, or one that nobody should trust.
     pub fn read(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut info = Elements(bytes).next()?.inside();
+        let mut info = Elements(bytes).expect(SEQUENCE)?.inside();
         let kind = info.next()?.decode()?;
         if kind != ID_SIGNED_DATA {
             return Err(Malformed::Content(kind));
         }
-        let mut signed = info.next()?.inside().next()?.inside();
+        let mut signed = info.expect(CONTEXT_0)?.inside().expect(SEQUENCE)?.inside();
         let _version = signed.next()?;
-        let function = hash_function(&signed.next()?.inside().next()?)?;
+        let function = hash_function(&signed.expect(SET)?.inside().next()?)?;
 
-        let mut encapsulated = signed.next()?.inside();
+        let mut encapsulated = signed.expect(SEQUENCE)?.inside();
         let kind = encapsulated.next()?.decode()?;
         if kind != SPC_INDIRECT_DATA_OBJID {
             return Err(Malformed::Content(kind));
         }
-        let content = encapsulated.next()?.inside().next()?.value;
+        let content = encapsulated.expect(CONTEXT_0)?.inside().expect(SEQUENCE)?.value;
         let mut indirect = Elements(content);
-        let _kind_of_image = indirect.next()?;
-        let mut digest_info = indirect.next()?.inside();
+        let _kind_of_image = indirect.expect(SEQUENCE)?;
+        let mut digest_info = indirect.expect(SEQUENCE)?.inside();
         if hash_function(&digest_info.next()?)? != function {
             return Err(Malformed::TwoFunctions);
         }
@@ -114,9 +121,9 @@ impl Signature {
         }
         let _revocations = signed.next_if(0xa1)?;
         let mut signers = Vec::new();
-        let mut infos = signed.next()?.inside();
+        let mut infos = signed.expect(SET)?.inside();
         while !infos.is_empty() && signers.len() <= MOST_SIGNERS {
-            signers.push(Signer::read(infos.next()?.inside())?);
+            signers.push(Signer::read(infos.expect(SEQUENCE)?.inside())?);
         }
         if signers.is_empty() || signers.len() > MOST_SIGNERS || certificates.len() > MOST_CERTIFICATES {
             return Err(Malformed::Counts { signers: signers.len(), certificates: certificates.len() });
@@ -127,6 +134,11 @@ impl Signature {
     /// The certificates of those who signed, as far as they came with it.
     pub fn signers(&self) -> impl Iterator<Item = &Certificate> {
         self.signers.iter().filter_map(|signer| self.certificate_of(signer))
+    }
+
+    /// Whether the certificate of everyone who signed came with it.
+    pub(super) fn names_all_signers(&self) -> bool {
+        self.signers().count() == self.signers.len()
     }
 
     /// Whether a key on an elliptic curve made it.
@@ -181,10 +193,10 @@ impl Signature {
 impl Signer {
     fn read(mut info: Elements<'_>) -> Result<Self, der::Error> {
         let _version = info.next()?;
-        let id = info.next()?.value.to_vec();
+        let id = info.expect(SEQUENCE)?.value.to_vec();
         let function = function_of(info.next()?.decode::<AlgorithmIdentifierRef<'_>>()?.oid);
         let attributes = info.next_if(CONTEXT_0)?.map(|attributes| signed_attributes(&attributes)).transpose()?;
-        let _algorithm = info.next()?;
+        let _algorithm = info.expect(SEQUENCE)?;
         let signature = info.next()?.decode::<OctetStringRef<'_>>()?.as_bytes().to_vec();
         Ok(Self { id, function, attributes, signature })
     }
@@ -210,9 +222,9 @@ fn signed_attributes(attributes: &Element<'_>) -> Result<(Vec<u8>, Vec<u8>), der
     let mut digest = Vec::new();
     let mut inside = attributes.inside();
     while !inside.is_empty() {
-        let mut attribute = inside.next()?.inside();
+        let mut attribute = inside.expect(SEQUENCE)?.inside();
         if attribute.next()?.decode::<ObjectIdentifier>()? == ID_MESSAGE_DIGEST {
-            digest = attribute.next()?.inside().next()?.decode::<OctetStringRef<'_>>()?.as_bytes().to_vec();
+            digest = attribute.expect(SET)?.inside().next()?.decode::<OctetStringRef<'_>>()?.as_bytes().to_vec();
         }
     }
     Ok((set, digest))
