@@ -122,10 +122,11 @@ impl Certificate {
         text(&self.parsed.tbs_certificate.issuer)
     }
 
-    /// Its number at the issuer's, in hexadecimal.
+    /// Its number at the issuer's, in hexadecimal, without the zero byte that keeps it from being negative.
     #[must_use]
     pub fn serial(&self) -> String {
         let bytes = self.parsed.tbs_certificate.serial_number.as_bytes();
+        let bytes = bytes.strip_prefix(&[0]).filter(|rest| !rest.is_empty()).unwrap_or(bytes);
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 

@@ -475,3 +475,12 @@ fn elliptic_curves_are_left_to_the_firmware_and_refused_by_shim() {
     let image = sign(&unsigned(), &root.curve_leaf("leaf", "P-256"), &[]);
     assert_eq!(through_shim(&image, &Shim { db: with(&[&root.pair]), ..Shim::default() }), "elliptic-curve");
 }
+
+#[test]
+fn a_serial_number_is_shown_as_other_tools_show_it() {
+    let Some(root) = Authority::make() else { return };
+    for (number, wanted) in [("0x80", "80"), ("0x7f", "7f"), ("0", "00"), ("0x8368a57c", "8368a57c")] {
+        let pair = root.numbered("leaf", number);
+        assert_eq!(Certificate::from_der(&pair.der).unwrap().serial(), wanted);
+    }
+}

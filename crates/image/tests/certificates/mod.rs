@@ -74,6 +74,11 @@ impl Authority {
         make(name, RSA, extensions, 365, Some(&self.pair)).unwrap()
     }
 
+    /// One with this serial number.
+    pub(crate) fn numbered(&self, name: &str, serial: &str) -> Pair {
+        make_with(name, RSA, LEAF, 365, Some(&self.pair), serial).unwrap()
+    }
+
     pub(crate) fn expired(&self, name: &str) -> Pair {
         make(name, RSA, LEAF, -1, Some(&self.pair)).unwrap()
     }
@@ -91,6 +96,20 @@ impl Authority {
 }
 
 fn make(name: &str, algorithm: &[&str], extensions: &str, days: i32, issuer: Option<&Pair>) -> Option<Pair> {
+    // A file of serial numbers would be one for all tests.
+    static SERIAL: AtomicU32 = AtomicU32::new(2);
+    let serial = SERIAL.fetch_add(1, Ordering::Relaxed).to_string();
+    make_with(name, algorithm, extensions, days, issuer, &serial)
+}
+
+fn make_with(
+    name: &str,
+    algorithm: &[&str],
+    extensions: &str,
+    days: i32,
+    issuer: Option<&Pair>,
+    serial: &str,
+) -> Option<Pair> {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (key, request, certificate) = (file("key"), file("request"), file("certificate"));
@@ -100,15 +119,12 @@ fn make(name: &str, algorithm: &[&str], extensions: &str, days: i32, issuer: Opt
     let (days, extensions) = (days.to_string(), file("extensions"));
     let mut arguments =
         vec!["x509", "-req", "-in", &request, "-days", &days, "-extfile", &extensions, "-out", &certificate];
-    // A file of serial numbers would be one for all tests.
-    static SERIAL: AtomicU32 = AtomicU32::new(2);
-    let serial = SERIAL.fetch_add(1, Ordering::Relaxed).to_string();
     let signed = issuer.map(|issuer| {
         let path = |path: PathBuf| path.to_str().unwrap().to_owned();
         (path(issuer.certificate_file()), path(issuer.key_file()))
     });
     match &signed {
-        Some((certificate, key)) => arguments.extend(["-CA", certificate, "-CAkey", key, "-set_serial", &serial]),
+        Some((certificate, key)) => arguments.extend(["-CA", certificate, "-CAkey", key, "-set_serial", serial]),
         None => arguments.extend(["-signkey", &key]),
     }
     openssl(&arguments)?;
