@@ -6,7 +6,10 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
+use lockdown_advisories::{Corpus, render as advisories};
 use lockdown_policy::{Policy, render};
+
+use crate::chart;
 
 /// Writes each file that is not current; with `check` only names them and fails.
 pub(crate) fn run(root: &Path, check: bool) -> Result<ExitCode> {
@@ -24,20 +27,36 @@ pub(crate) fn run(root: &Path, check: bool) -> Result<ExitCode> {
             return Ok(ExitCode::FAILURE);
         }
     };
+    let corpus = match Corpus::load(&root.join("policy"), &policy) {
+        Ok(corpus) => corpus,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    let read = |name: &str| fs::read_to_string(root.join(name)).with_context(|| format!("{name} cannot be read"));
+    let judged = advisories::all(
+        &corpus,
+        &read("policy/boundary.md")?,
+        &read("policy/judgement/procedure.md")?,
+        chart::bumps_by_year,
+    )?;
+    let files = files.into_iter().map(|file| (file.path, file.text));
+    let judged = judged.into_iter().map(|file| (file.path, file.text));
     let mut stale = false;
-    for file in files {
-        let is_rust = file.path.extension().is_some_and(|extension| extension == "rs");
-        let text = if is_rust { rustfmt(root, &file.text)? } else { file.text };
-        let path = root.join(&file.path);
+    for (name, text) in files.chain(judged) {
+        let is_rust = name.extension().is_some_and(|extension| extension == "rs");
+        let text = if is_rust { rustfmt(root, &text)? } else { text };
+        let path = root.join(&name);
         if fs::read_to_string(&path).is_ok_and(|current| current == text) {
             continue;
         }
         if check {
-            eprintln!("{} is not current: run `cargo xtask generate`", file.path.display());
+            eprintln!("{} is not current: run `cargo xtask generate`", name.display());
             stale = true;
         } else {
             write(&path, &text)?;
-            println!("wrote {}", file.path.display());
+            println!("wrote {}", name.display());
         }
     }
     Ok(if stale { ExitCode::FAILURE } else { ExitCode::SUCCESS })

@@ -2,6 +2,7 @@
 
 mod bench_parser;
 mod bench_walker;
+mod chart;
 mod debian;
 mod drift;
 mod generate;

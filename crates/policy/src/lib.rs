@@ -25,4 +25,4 @@ pub use hypercall::Hypercall;
 pub use model::ShapeRule;
 pub use model::{BoundaryRule, ClassName, Domain, Entry, ItemRule, PatternRule, Place, Policy, ReasonEntry};
 pub use overlay::Overlay;
-pub use problem::{Problem, Problems};
+pub use problem::{Problem, Problems, line_of};

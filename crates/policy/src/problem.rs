@@ -16,12 +16,14 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(crate) fn new(file: &Path, line: usize, message: impl Into<String>) -> Self {
+    /// A mistake at a place.
+    pub fn new(file: &Path, line: usize, message: impl Into<String>) -> Self {
         Self { file: file.to_owned(), line, message: message.into() }
     }
 
     /// The mistake that the TOML reader found.
-    pub(crate) fn from_toml(file: &Path, text: &str, error: &toml::de::Error) -> Self {
+    #[must_use]
+    pub fn from_toml(file: &Path, text: &str, error: &toml::de::Error) -> Self {
         let line = error.span().map_or(0, |span| line_of(text, &span));
         Self::new(file, line, error.message().replace('\n', "; "))
     }
@@ -41,11 +43,16 @@ impl fmt::Display for Problem {
 pub struct Problems(pub Vec<Problem>);
 
 impl Problems {
-    pub(crate) fn push(&mut self, problem: Problem) {
+    /// One more.
+    pub fn push(&mut self, problem: Problem) {
         self.0.push(problem);
     }
 
-    pub(crate) fn into_result<T>(mut self, value: T) -> Result<T, Self> {
+    /// The value, if nothing was found.
+    ///
+    /// # Errors
+    /// All that was found, in the order of files and lines.
+    pub fn into_result<T>(mut self, value: T) -> Result<T, Self> {
         if self.0.is_empty() {
             return Ok(value);
         }
@@ -73,6 +80,7 @@ impl fmt::Display for Problems {
 }
 
 /// The line, from 1, in which a span begins.
-pub(crate) fn line_of(text: &str, span: &Range<usize>) -> usize {
+#[must_use]
+pub fn line_of(text: &str, span: &Range<usize>) -> usize {
     text.as_bytes().iter().take(span.start).filter(|&&byte| byte == b'\n').count() + 1
 }

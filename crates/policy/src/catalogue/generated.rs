@@ -5767,7 +5767,7 @@ pub static BOUNDARY: &[RuleText] = &[
     RuleText {
         id: "B13",
         title: "What the guard rests on",
-        text: "The guard in dom0's kernel is a boundary only where it is built in or loaded first from a signed initramfs, and cannot be removed. Installed on a disk\nthat nothing covers it is a diagnosis, and must say so.\n\n# Judging an issue\n\n1. Which protected thing is changed or which enforcement is bypassed (B1 to B6, B8)? None: out of scope.\n2. Is the effect only denial of service (B11), or only a read (B10)? Out of scope at level integrity.\n3. Can an unprivileged party bring it about while the host is locked, alone or with a guest, device model or disk that it controls? If not: out of scope.\n4. Does it need a value that this project refuses? Then it is moot on a locked host; say so.\n5. Otherwise it is a breach, and the SBAT generation of the component that failed rises with the fix.",
+        text: "The guard in dom0's kernel is a boundary only where it is built in or loaded first from a signed initramfs, and cannot be removed. Installed on a disk\nthat nothing covers it is a diagnosis, and must say so.",
     },
 ];
 
