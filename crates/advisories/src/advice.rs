@@ -68,7 +68,7 @@ pub struct Advice<'c> {
     pub fixed: Vec<Entry<'c>>,
     /// What counts elsewhere, and cannot happen with this build.
     pub moot: Vec<Entry<'c>>,
-    /// The days on which what was fixed was published: so often would somebody have raised it who never waits.
+    /// The days on which what makes it rise was published: so often would somebody have raised it who never waits.
     pub days: BTreeSet<Date>,
 }
 
@@ -94,7 +94,7 @@ pub fn advise<'c>(side: &Side, corpus: &'c Corpus, choices: &Choices, build: &Bu
         let standing = match stands(side, advisory, corpus) {
             // What is published does not close it; only its maker can say that something else does.
             Standing::Fixed(why) if !closes(advisory, corpus) && !side.says_fixed(advisory) => {
-                Standing::Open(format!("{why} there is a fix that leaves the host open"))
+                Standing::Open(format!("what is fixed ({why}) leaves the host open"))
             }
             standing => standing,
         };
@@ -120,13 +120,14 @@ pub fn advise<'c>(side: &Side, corpus: &'c Corpus, choices: &Choices, build: &Bu
         entry.superseded_by = by.map(|(xsa, _)| *xsa);
     }
     let counted = |entry: &&Entry<'_>| !entry.is_skipped;
-    advice.days = advice.fixed.iter().filter(counted).filter_map(|entry| entry.advisory.date).collect();
+    let most = advice.fixed.iter().filter(counted).map(|entry| entry.judgement.answer).max();
+    let days = advice.fixed.iter().filter(counted).filter(|entry| Some(entry.judgement.answer) == most);
+    advice.days = days.filter_map(|entry| entry.advisory.date).collect();
     advice.rises = side.last.is_some().then(|| {
-        let fixed = advice.fixed.iter().filter(counted).map(|entry| entry.judgement.answer).max();
         // What may have been fixed may have to be revoked.
         let unknown = advice.unknown.iter().filter(counted).any(|entry| side.is_since(entry.advisory, corpus));
         let unknown = if unknown { Verdict::Conditional } else { Verdict::No };
-        fixed.unwrap_or(Verdict::No).max(unknown)
+        most.unwrap_or(Verdict::No).max(unknown)
     });
     advice
 }

@@ -14,6 +14,21 @@ pub enum Arch {
     Arm,
 }
 
+impl Arch {
+    /// What a `.config` is for.
+    #[must_use]
+    pub fn of(config: &Kconfig) -> Option<Self> {
+        let is_set = |name| config.is_set(name) == Some(true);
+        if is_set("X86") {
+            Some(Self::X86)
+        } else if is_set("ARM") {
+            Some(Self::Arm)
+        } else {
+            None
+        }
+    }
+}
+
 /// What is known of a build. By default nothing is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Build {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use jiff::civil::Date;
 use lockdown_policy::hypercall::DoorName;
 use lockdown_policy::{Policy, Problem, Problems, catalogue};
 
@@ -115,6 +116,13 @@ impl Corpus {
         let corpus = Self { rules, releases, records };
         corpus.check(&mut problems);
         problems.into_result(corpus)
+    }
+
+    /// Reads a day, as `2026-07-28`.
+    #[must_use]
+    pub fn day(text: &str) -> Option<Date> {
+        // The reader takes a time and a zone behind it too; a day is ten characters.
+        text.parse().ok().filter(|_| text.len() == 10)
     }
 
     /// The rules.

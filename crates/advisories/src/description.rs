@@ -301,19 +301,22 @@ impl Reader<'_> {
             self.cve(cve);
         }
         let fix = raw.fix.map(|fix| self.fix(fix));
+        let component = self.words("component", &raw.component);
+        let mut ways: Vec<_> = raw.ways.iter().map(|way| self.way(way)).collect();
+        self.add_implied(&component, &mut ways);
         Description {
             file: self.file.to_owned(),
             xsa: raw.xsa.map(Spanned::into_inner),
             title: raw.title.unwrap_or_default(),
             date: raw.date.and_then(|date| self.date(&date)),
             cves: raw.cves.into_iter().map(Spanned::into_inner).collect(),
-            component: self.words("component", &raw.component),
+            component,
             attacker: self.words("attacker", &raw.attacker),
             reaches: self.words("reaches", &raw.reaches),
             effect: self.word("effect", raw.effect.as_ref()),
             claim: self.word("claim", raw.claim.as_ref()),
             support: self.word("support", raw.support.as_ref()),
-            ways: raw.ways.iter().map(|way| self.way(way)).collect(),
+            ways,
             conditions: raw.conditions,
             note: raw.note,
             affected: raw.affected.map(|affected| self.affected(affected)).unwrap_or_default(),
@@ -396,6 +399,22 @@ impl Reader<'_> {
             }
         }
         way.iter().map(|name| name.get_ref().clone()).collect()
+    }
+
+    /// What every place of the flaw implies is needed on each way.
+    fn add_implied(&self, component: &[String], ways: &mut Vec<Vec<String>>) {
+        let words = self.rules.fact("component").map(|fact| fact.words.as_slice()).unwrap_or_default();
+        let implied = |name: &String| words.iter().find(|word| word.word == *name)?.implies.clone();
+        let Some(condition) = component.first().and_then(implied) else { return };
+        if component.iter().any(|name| implied(name).as_ref() != Some(&condition)) {
+            return;
+        }
+        if ways.is_empty() {
+            ways.push(Vec::new());
+        }
+        for way in ways.iter_mut().filter(|way| !way.contains(&condition)) {
+            way.push(condition.clone());
+        }
     }
 
     fn branch(&mut self, written: &Spanned<String>) -> Option<(u16, u16)> {

@@ -59,6 +59,8 @@ pub struct Judgement<'r> {
     pub steps: Vec<Step<'r>>,
     /// What has to hold for it to count, where that is not known.
     pub applies_if: Vec<String>,
+    /// Which versions have it, where not all do.
+    pub versions: Vec<String>,
     /// What makes it moot: any one of these.
     pub not_if: Vec<String>,
     /// Who gave the judgement against the rules, and why; `answer` and `bump` are theirs.
@@ -110,12 +112,13 @@ pub fn judge<'r>(description: &Description, rules: &'r Rules, choices: &Choices,
         bump.clear();
     }
     let (applies_if, not_if) = if in_scope > Verdict::No { judge.limits() } else { (Vec::new(), Vec::new()) };
+    let versions = if in_scope > Verdict::No { judge.versions() } else { Vec::new() };
     let overridden = description.overridden.clone();
     if let Some(overridden) = &overridden {
         answer = overridden.judgement;
         bump.clone_from(&overridden.bump);
     }
-    Judgement { answer, bump, in_scope, issue, is_rule, steps, applies_if, not_if, overridden }
+    Judgement { answer, bump, in_scope, issue, is_rule, steps, applies_if, versions, not_if, overridden }
 }
 
 struct Judge<'a, 'r> {
@@ -275,7 +278,6 @@ impl<'a, 'r> Judge<'a, 'r> {
                 _ => applies_if.push(each.join(", or ")),
             }
         }
-        applies_if.extend(self.versions());
         let undecided = |steps: &[Step<'r>]| -> Vec<String> {
             let open = steps.iter().filter(|step| step.build.is_none()).filter_map(|step| step.condition);
             open.flat_map(excluded).collect()

@@ -4,6 +4,7 @@
 mod boundary;
 mod chart;
 mod feed;
+mod paragraph;
 mod reference;
 mod statistics;
 
@@ -13,6 +14,7 @@ use crate::corpus::Corpus;
 
 pub use chart::Bar;
 pub use feed::feed;
+pub use paragraph::paragraph;
 pub use statistics::{Counts, Statistics, Year};
 
 /// A generated file: its path below the project's root, and its content.

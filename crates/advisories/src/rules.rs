@@ -70,6 +70,8 @@ pub struct Word {
     pub word: String,
     /// What it means.
     pub text: String,
+    /// A condition that an issue needs with it, said or not.
+    pub implies: Option<String>,
 }
 
 /// Something that a description says.
@@ -333,6 +335,13 @@ impl Rules {
         let choices = read_choices(choice, rules, &mut problems);
         let questions = read_questions(question, &facts, &choices, boundary, rules, &mut problems);
         let conditions = read_conditions(list.condition, &facts, conditions, &mut problems);
+        for word in facts.iter().flat_map(|fact| &fact.words) {
+            let implied = word.implies.as_ref();
+            if let Some(name) = implied.filter(|name| !conditions.iter().any(|known| known.name == **name)) {
+                let message = format!("{} implies {name:?}, which is no condition", word.word);
+                problems.push(Problem::new(rules.0, 0, message));
+            }
+        }
         problems.into_result(Self { facts, questions, choices, conditions })
     }
 

@@ -57,6 +57,14 @@ pub(crate) struct Versioned<'a> {
     pub(crate) is_complete: bool,
 }
 
+impl Corpus {
+    /// Whether a Xen of this version has a flaw, by the releases that have its fix; what its maker added is not looked at.
+    #[must_use]
+    pub fn standing(&self, advisory: &Description, version: &Version) -> Standing {
+        standing(advisory, Versioned { component: Component::Xen, version, fixed: &[], is_complete: false }, self)
+    }
+}
+
 pub(crate) fn standing(advisory: &Description, build: Versioned<'_>, corpus: &Corpus) -> Standing {
     // A fix that is another advisory's cannot lead back here: the corpus is checked.
     if let Some(other) = advisory.fix.same_as.and_then(|xsa| corpus.advisory(xsa)) {
@@ -64,9 +72,6 @@ pub(crate) fn standing(advisory: &Description, build: Versioned<'_>, corpus: &Co
             Standing::Fixed(why) => Standing::Fixed(format!("by the fix of {}, {why}", other.name())),
             other => other,
         };
-    }
-    if advisory.xsa.is_some_and(|xsa| build.fixed.contains(&xsa)) {
-        return Standing::Fixed("its maker says so".to_owned());
     }
     if let Some(why) = never_had(advisory, build, corpus) {
         return Standing::NotAffected(why);
@@ -76,6 +81,9 @@ pub(crate) fn standing(advisory: &Description, build: Versioned<'_>, corpus: &Co
         Component::LinuxDom0 => linux(advisory, build.version),
     };
     match by_version {
+        Standing::Open(_) | Standing::Unknown(_) if advisory.xsa.is_some_and(|xsa| build.fixed.contains(&xsa)) => {
+            Standing::Fixed("its maker says so".to_owned())
+        }
         Standing::Unknown(why) if build.is_complete => {
             Standing::Open(format!("{why}, and its maker does not name it"))
         }

@@ -1,6 +1,7 @@
 //! The command line of `xen-lockdown`.
 
 mod image;
+mod judge;
 mod sbat;
 
 use std::num::NonZeroUsize;
@@ -14,8 +15,10 @@ pub(crate) use self::image::{
     ImageAttachArguments, ImageBuildArguments, ImageCommand, ImageInspectArguments, ImagePrepareArguments,
     ImageSignArguments, ImageUnsignArguments, ImageVerifyArguments, SignatureTerms,
 };
+pub(crate) use self::judge::{JudgeArguments, JudgementTerms};
 pub(crate) use self::sbat::{
-    SbatCheckArguments, SbatCommand, SbatCompareArguments, SbatShowArguments, SbatWriteArguments,
+    SbatAdviseArguments, SbatCheckArguments, SbatCommand, SbatCompareArguments, SbatShowArguments,
+    SbatWriteArguments,
 };
 
 /// Secure Boot lockdown for Xen: what a locked Xen does with a command line, a configuration, an image.
@@ -34,7 +37,7 @@ pub(crate) const DEFAULT_XEN: &str = "4.20";
 pub(crate) enum Command {
     /// Say what a locked Xen would do with command lines, configurations and images
     Lint(LintArguments),
-    /// Print everything about an option, a reason or a rule of the security boundary
+    /// Print everything about an option, a reason, a rule of the security boundary or an advisory
     Explain(ExplainArguments),
     /// Boot real Xen under Secure Boot in a machine of its own, attack it, report what breached
     Prove(ProveArguments),
@@ -44,9 +47,11 @@ pub(crate) enum Command {
     /// Make unified images: one xen.efi with its configuration, dom0's kernel and its ramdisk
     #[command(subcommand)]
     Image(ImageCommand),
-    /// Read, check, compare and write the tables by which images are revoked
+    /// Read, check, compare and write the tables by which images are revoked, and say when a generation rises
     #[command(subcommand)]
     Sbat(SbatCommand),
+    /// Judge a security issue by the boundary: is it a breach, and whose SBAT generation rises
+    Judge(JudgeArguments),
     /// Make the guard in dom0's kernel: the source for kbuild and DKMS, or a module
     #[command(subcommand)]
     Guard(GuardCommand),
@@ -159,12 +164,14 @@ Examples:
   xen-lockdown explain dom0:console  an option of dom0's Linux
   xen-lockdown explain io-address    a reason
   xen-lockdown explain B4            a rule of the security boundary
+  xen-lockdown explain J2.4          a rule by which issues are judged
+  xen-lockdown explain xsa-309       an advisory, and its judgement
   xen-lockdown explain --list        the names of everything that can be explained";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXPLAIN_EXAMPLES)]
 pub(crate) struct ExplainArguments {
-    /// An option, a hypercall (`domctl`, `domctl.createdomain`), a reason or a rule
+    /// An option, a hypercall (`domctl`, `domctl.createdomain`), a reason, a rule or an advisory (`xsa-309`)
     #[arg(required_unless_present = "list")]
     pub(crate) name: Option<String>,
     /// List all names instead

@@ -9,6 +9,7 @@ mod findings;
 mod guard;
 mod hypercall;
 mod image;
+mod judge;
 mod lint;
 mod module;
 mod prove;
@@ -43,6 +44,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Xen(command) => xen::run(&command),
         Command::Image(command) => image::run(&command),
         Command::Sbat(command) => sbat::run(&command),
+        Command::Judge(arguments) => judge::run(&arguments),
         Command::Guard(command) => module::run(&command),
         Command::Hypercall(command) => hypercall::run(&command),
         Command::Status(arguments) => status::run(&arguments),

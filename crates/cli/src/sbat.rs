@@ -1,5 +1,6 @@
 //! `xen-lockdown sbat`: the tables by which images are revoked.
 
+mod advise;
 mod check;
 mod compare;
 mod read;
@@ -20,6 +21,7 @@ pub(crate) fn run(command: &SbatCommand) -> Result<ExitCode> {
         SbatCommand::Check(arguments) => check::run(arguments),
         SbatCommand::Compare(arguments) => compare::run(arguments),
         SbatCommand::Write(arguments) => write::run(arguments),
+        SbatCommand::Advise(arguments) => advise::run(arguments),
     }
 }
 

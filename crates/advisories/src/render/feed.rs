@@ -54,7 +54,7 @@ fn entry(advisory: &Description, corpus: &Corpus, choices: &Choices) -> Value {
         "judgement": judgement.answer.to_string(),
         "bump": judgement.bump.iter().map(|component| component.name()).collect::<Vec<_>>(),
         "in_scope": judgement.in_scope.to_string(),
-        "applies_if": judgement.applies_if,
+        "applies_if": judgement.applies_if.iter().chain(&judgement.versions).collect::<Vec<_>>(),
         "not_if": judgement.not_if,
         "first_fixed": { "xen": names(&advisory.fix.xen), "linux": names(&advisory.fix.linux) },
         "supersedes": advisory.fix.supersedes,

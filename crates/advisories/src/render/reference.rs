@@ -173,7 +173,7 @@ fn table(out: &mut String, corpus: &Corpus) {
             } else {
                 bump.join(", ")
             },
-            judgement.applies_if.join("; "),
+            judgement.applies_if.iter().chain(&judgement.versions).cloned().collect::<Vec<_>>().join("; "),
             judgement.not_if.join("; "),
             fixed.join(", "),
             judgement.rules().join(" "),

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand, value_parser};
 
+use super::judge::JudgementTerms;
+
 const SBAT_SHOW_EXAMPLES: &str = "\
 Examples:
   xen-lockdown sbat show unified.efi
@@ -54,6 +56,67 @@ pub(crate) enum SbatCommand {
     Compare(SbatCompareArguments),
     /// Make a table for a vendor's Xen
     Write(SbatWriteArguments),
+    /// Say which advisories a build still has, which were fixed in it, and whether its generation has to rise
+    Advise(SbatAdviseArguments),
+}
+
+const SBAT_ADVISE_EXAMPLES: &str = "\
+Examples:
+  xen-lockdown sbat advise --xen 4.20.1 --config /boot/xen-4.20-amd64.config --since 2025-03-05
+      a version, how it was built, and the day on which the generation last rose
+  xen-lockdown sbat advise --changelog /usr/share/doc/xen-hypervisor-common/changelog.Debian.gz --since 4.20.2
+      a package: its version and what it fixed stand in its changelog
+  xen-lockdown sbat advise unified.efi --history generations.toml
+      an image: its version, its generation and its kernel are read from it, and the record says when that generation began
+  xen-lockdown sbat advise --linux 6.12.117 --since 2026-01-01 --format json
+      the kernel of dom0, for a program
+
+What counts is judged by the rules of docs/boundary.md. Versions are those of Xen and of Linux's stable releases; what a
+distribution fixed beyond its version is known from --changelog and --fixed only.
+
+Exit status: 0 nothing is open and no generation has to rise, 1 something is, or has to, or may, 2 it could not be judged.";
+
+#[derive(Debug, Args)]
+#[command(after_help = SBAT_ADVISE_EXAMPLES)]
+pub(crate) struct SbatAdviseArguments {
+    /// A unified image: version and generation are those of its SBAT rows, dom0's kernel is the one in it
+    #[arg(required_unless_present_any = ["xen", "linux", "changelog"])]
+    pub(crate) image: Option<PathBuf>,
+    /// The version of Xen, as its package says it
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) xen: Option<String>,
+    /// The version of dom0's kernel, as its package or `uname -r` says it
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) linux: Option<String>,
+    /// The changelog of the Xen package, plain or gzip: what it names as fixed is fixed, and nothing else beyond its version
+    #[arg(long, value_name = "FILE")]
+    pub(crate) changelog: Option<PathBuf>,
+    /// Advisories that are fixed in it beyond its version, as 500 or XSA-500; can be given more than once
+    #[arg(long, value_name = "XSA", value_delimiter = ',')]
+    pub(crate) fixed: Vec<String>,
+    /// When the generation last rose: a day, with everything fixed that was published by then, or a version of Xen
+    #[arg(long, value_name = "DAY|VERSION")]
+    pub(crate) since: Option<String>,
+    /// The same of dom0's kernel [default: the day of --since]
+    #[arg(long, value_name = "DAY|VERSION")]
+    pub(crate) linux_since: Option<String>,
+    /// The record of generations (docs/sbat.md): when each began, and which advisories were passed over
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["since", "linux_since"])]
+    pub(crate) history: Option<PathBuf>,
+    /// Xen's generation [default: that of the image, or the newest of the record]
+    #[arg(long, value_name = "N", requires = "history", value_parser = value_parser!(u16).range(1..))]
+    pub(crate) generation: Option<u16>,
+    #[command(flatten)]
+    pub(crate) terms: JudgementTerms,
+    /// Judge a version that is newer than the data: what was published since is not known
+    #[arg(long)]
+    pub(crate) allow_stale: bool,
+    /// List too what cannot happen with this build
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// What to print
+    #[arg(long, value_name = "FORMAT", default_value = "human", value_parser = PossibleValuesParser::new(["human", "json"]))]
+    pub(crate) format: String,
 }
 
 #[derive(Debug, Args)]
