@@ -1,5 +1,7 @@
 //! `xen-lockdown explain`: the whole entry of an option, a hypercall, a request to privcmd, a reason or a rule.
 
+mod judged;
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -10,6 +12,7 @@ use lockdown_policy::catalogue::{
 };
 use serde_json::{Value, json};
 
+use self::judged::Judged;
 use crate::arguments::ExplainArguments;
 
 /// What a name can mean.
@@ -20,19 +23,21 @@ enum Subject {
     Request(&'static IoctlText),
     Reason(&'static ReasonText),
     Rule(&'static RuleText),
+    Judged(Judged),
 }
 
 pub(crate) fn run(arguments: &ExplainArguments) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout().lock();
     if arguments.list {
-        write!(out, "{}", list())?;
+        write!(out, "{}{}", list(), judged::list()?)?;
         return Ok(ExitCode::SUCCESS);
     }
     let name = arguments.name.as_deref().unwrap_or_default();
-    let subjects = find(name);
+    let mut subjects = find(name);
+    subjects.extend(judged::find(name)?.into_iter().map(Subject::Judged));
     if subjects.is_empty() {
         bail!(
-            "{name:?} is no option, hypercall, request, reason or rule; `xen-lockdown explain --list` prints all names{}",
+            "{name:?} is no option, hypercall, request, reason, rule or advisory; `xen-lockdown explain --list` prints all names{}",
             near(name)
         );
     }
@@ -162,6 +167,7 @@ fn to_text(subject: &Subject) -> String {
                 let _ = writeln!(out, "\nHypercalls: {}", wrapped(&calls.join(", ")));
             }
         }
+        Subject::Judged(judged) => out.push_str(&judged.text),
         Subject::Rule(rule) => {
             let _ = writeln!(out, "{}: {}\n\n{}", rule.id, rule.title, wrapped(rule.text));
             let reasons: Vec<_> = catalogue::REASONS
@@ -362,6 +368,7 @@ fn wrapped(text: &str) -> String {
 
 fn to_json(subject: &Subject) -> Value {
     match subject {
+        Subject::Judged(judged) => judged.json.clone(),
         Subject::Option { domain, text } => json!({
             "is": "option",
             "for": domain,

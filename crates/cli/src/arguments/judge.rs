@@ -29,7 +29,7 @@ pub(crate) struct JudgeArguments {
     #[arg(long, conflicts_with = "file")]
     pub(crate) ask: bool,
     /// Write what was answered into this file
-    #[arg(long, value_name = "FILE", requires = "ask")]
+    #[arg(long, value_name = "FILE", conflicts_with = "file")]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) terms: JudgementTerms,
