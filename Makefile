@@ -1,6 +1,6 @@
 # `make prove` is the main job, `make test` runs everything that CI runs. Both install what they need.
 
-.PHONY: example test prove install lab begin setup setup-test setup-prove generated style units sources drift layouts oracle panic-free fuzz bench bench-xen bench-guard boot-paths hammer guarded-dom0 initramfs-images debian-images guard-kernels example-check clean
+.PHONY: advisories example test prove install lab begin setup setup-test setup-prove generated style units sources drift layouts oracle panic-free fuzz bench bench-xen bench-guard boot-paths hammer guarded-dom0 initramfs-images debian-images guard-kernels example-check clean
 
 FUZZ_SECONDS ?= 30
 ORACLE_LINES ?= 1000000
@@ -11,7 +11,7 @@ export NOT_RUN := $(CURDIR)/target/not-run
 example: setup
 	@tools/example
 
-test: begin style generated units sources drift layouts oracle panic-free example-check fuzz bench lab
+test: begin style generated units sources drift advisories layouts oracle panic-free example-check fuzz bench lab
 	@if [ -s "$(NOT_RUN)" ]; then echo "make test: passed, but for what was not run:"; cat "$(NOT_RUN)"; \
 	    else echo "make test: everything passed"; fi
 
@@ -54,6 +54,11 @@ sources: setup-test
 drift: sources
 	cargo xtask drift --xen-tree "$$(cargo xtask source --release trixie)"
 	cargo xtask drift --xen-tree "$$(cargo xtask source --release bookworm)"
+
+# The releases that policy/advisories says have a fix, and what `sbat advise` says of Debian's Xen packages, against the changelogs of these.
+advisories: setup-test
+	cargo test --quiet -p lockdown-advisories --test debian_changelogs -- --ignored
+	cargo test --quiet -p xen-lockdown --test sbat_advise -- --ignored
 
 # policy/ says where things stand in the arguments of hypercalls as a compiler does.
 layouts: sources

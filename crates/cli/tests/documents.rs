@@ -91,8 +91,33 @@ fn the_examples_of_sbat_are_as_shown() {
             ("unified.efi", &image),
             ("fixed.csv", table("2").as_bytes()),
             ("revocations.csv", b"sbat,1,2026090100\nshim,4\nxen.example,2\n"),
+            (".config", CONFIG),
+            ("generations.toml", block("sbat.md", "[[generation]]").as_bytes()),
         ],
     );
+}
+
+/// How a Xen is built that has no shadow paging, and none for Arm.
+const CONFIG: &[u8] = b"CONFIG_X86=y\nCONFIG_HVM=y\n# CONFIG_SHADOW_PAGING is not set\n";
+
+/// The text of a page that begins with a line, up to the end of its block.
+fn block(page: &str, first: &str) -> String {
+    let text = fs::read_to_string(Path::new("../../docs").join(page)).unwrap();
+    let plain = text.lines().map(|line| line.strip_prefix("    ").unwrap_or(line));
+    let lines = plain.skip_while(|line| *line != first).take_while(|line| !line.starts_with("```"));
+    let lines: Vec<_> = lines.map(|line| format!("{line}\n")).collect();
+    assert!(!lines.is_empty(), "{page} has no {first}");
+    lines.concat()
+}
+
+#[test]
+fn the_examples_of_judge_are_as_shown() {
+    let page = fs::read_to_string("../../docs/judge.md").unwrap();
+    // The one that is shown.
+    let lines = page.lines().skip_while(|line| !line.starts_with("    title = "));
+    let issue: Vec<_> =
+        lines.map_while(|line| line.strip_prefix("    ")).map(|line| format!("{line}\n")).collect();
+    run_examples("judge.md", &[("issue.toml", issue.concat().as_bytes()), (".config", CONFIG)]);
 }
 
 #[test]

@@ -67,7 +67,7 @@ pub(super) fn dom0_options(policy: &Policy) -> String {
 /// `docs/reference/reasons.md`.
 pub(super) fn reasons(policy: &Policy) -> String {
     let mut out = format!("{NOTICE}# Reasons for a refusal\n\n");
-    out.push_str("In order. A level refuses the reasons of its own part and of those above. Rules are those of [the boundary](../../policy/boundary.md).\n\n");
+    out.push_str("In order. A level refuses the reasons of its own part and of those above. Rules are those of [the boundary](../boundary.md).\n\n");
     out.push_str("| reason | level | rule | refused because it ... |\n| --- | --- | --- | --- |\n");
     for reason in &policy.reasons {
         let level = match reason.level {
