@@ -24,7 +24,8 @@ fn draw(bars: &[Bar], svg: &mut String) -> Result<()> {
     let first = bars.iter().map(|bar| bar.year).min().context("no bars")?;
     let last = bars.iter().map(|bar| bar.year).max().context("no bars")?;
     let highest = bars.iter().map(|bar| bar.at_most).max().unwrap_or_default();
-    let top = f64::from(u32::try_from(highest)?) + 1.0;
+    // Above the highest bar there is room for the legend.
+    let top = f64::from(u32::try_from(highest)?) + 3.0;
     let area = SVGBackend::with_string(svg, (WIDTH, HEIGHT)).into_drawing_area();
     area.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&area)

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
-use lockdown_advisories::{Corpus, render as advisories};
+use lockdown_advisories::{Corpus, SecondReading, render as advisories};
 use lockdown_policy::{Policy, render};
 
 use crate::chart;
@@ -35,10 +35,19 @@ pub(crate) fn run(root: &Path, check: bool) -> Result<ExitCode> {
         }
     };
     let read = |name: &str| fs::read_to_string(root.join(name)).with_context(|| format!("{name} cannot be read"));
+    let name = "policy/judgement/second-reading.toml";
+    let second = match SecondReading::read(&root.join(name), &read(name)?, &corpus) {
+        Ok(second) => second,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return Ok(ExitCode::FAILURE);
+        }
+    };
     let judged = advisories::all(
         &corpus,
         &read("policy/boundary.md")?,
         &read("policy/judgement/procedure.md")?,
+        &second,
         chart::bumps_by_year,
     )?;
     let files = files.into_iter().map(|file| (file.path, file.text));

@@ -18,6 +18,7 @@ mod kconfig;
 mod releases;
 pub mod render;
 mod rules;
+mod second;
 mod standing;
 mod version;
 
@@ -31,5 +32,6 @@ pub use judgement::{Issue, Judgement, Step, judge};
 pub use kconfig::Kconfig;
 pub use releases::Releases;
 pub use rules::{About, Answer, Choice, Choices, Component, Condition, Fact, Question, Row, Rules, Verdict, Word};
+pub use second::{Reading, SecondReading};
 pub use standing::Standing;
 pub use version::{BadVersion, Release, Version};

@@ -11,6 +11,7 @@ mod statistics;
 use std::path::PathBuf;
 
 use crate::corpus::Corpus;
+use crate::second::SecondReading;
 
 pub use chart::Bar;
 pub use feed::feed;
@@ -28,7 +29,8 @@ pub struct Generated {
 
 /// Everything that is generated. Rust files still have to pass rustfmt.
 ///
-/// `boundary` is the text of `policy/boundary.md`, `procedure` that of `policy/judgement/procedure.md`; `chart` draws bars as SVG.
+/// `boundary` is the text of `policy/boundary.md`, `procedure` that of `policy/judgement/procedure.md`, `second` what is read from
+/// `policy/judgement/second-reading.toml`; `chart` draws bars as SVG.
 ///
 /// # Errors
 /// Those of `chart`.
@@ -36,6 +38,7 @@ pub fn all<E>(
     corpus: &Corpus,
     boundary: &str,
     procedure: &str,
+    second: &SecondReading,
     chart: impl FnOnce(&[Bar]) -> Result<String, E>,
 ) -> Result<Vec<Generated>, E> {
     let file = |path: &str, text: String| Generated { path: PathBuf::from(path), text };
@@ -44,7 +47,7 @@ pub fn all<E>(
         file("crates/advisories/src/corpus/embedded.rs", embedded(corpus)),
         file("docs/reference/advisories.json", feed(corpus)),
         file("docs/reference/advisories.svg", chart(&chart::bars(&statistics))?),
-        file("docs/reference/advisories.md", reference::advisories(corpus, &statistics)),
+        file("docs/reference/advisories.md", reference::advisories(corpus, &statistics, second)),
         file("docs/boundary.md", boundary::document(corpus, boundary, procedure)),
     ])
 }

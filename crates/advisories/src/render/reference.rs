@@ -7,10 +7,11 @@ use crate::build::Build;
 use crate::corpus::Corpus;
 use crate::judgement::judge;
 use crate::rules::{Choices, Component, Verdict};
+use crate::second::SecondReading;
 
 pub(super) const NOTICE: &str = "<!-- Generated from policy/ by `cargo xtask generate`. Do not edit. -->\n";
 
-pub(super) fn advisories(corpus: &Corpus, statistics: &Statistics) -> String {
+pub(super) fn advisories(corpus: &Corpus, statistics: &Statistics, second: &SecondReading) -> String {
     let mut out = format!("{NOTICE}# Xen's security advisories, judged\n\n");
     let last = corpus.last().and_then(|advisory| advisory.xsa).unwrap_or_default();
     let _ = writeln!(
@@ -27,7 +28,36 @@ pub(super) fn advisories(corpus: &Corpus, statistics: &Statistics) -> String {
     smaller(&mut out, corpus, statistics);
     table(&mut out, corpus);
     gaps(&mut out, corpus);
+    second_reading(&mut out, corpus, second);
     out
+}
+
+fn second_reading(out: &mut String, corpus: &Corpus, second: &SecondReading) {
+    let same = second.readings.iter().filter(|reading| reading.agrees(corpus) == Some(true)).count();
+    let _ = writeln!(
+        out,
+        "\n# A second reading\n\n{} {same} of {} answers are the same now. What the second reader wanted otherwise, facts too, says what came of it.\n",
+        second.how,
+        second.readings.len()
+    );
+    out.push_str("| XSA | the rules | second reader | why | what came of it |\n| --- | --- | --- | --- | --- |\n");
+    let choices = Choices::of(corpus.rules());
+    for reading in &second.readings {
+        let Some(advisory) = corpus.advisory(reading.xsa) else { continue };
+        let judgement = judge(advisory, corpus.rules(), &choices, &Build::default());
+        let bump: Vec<_> = judgement.bump.iter().map(|component| component.name()).collect();
+        let _ = writeln!(
+            out,
+            "| {} | {} {} | {} {} | {} | {} |",
+            reading.xsa,
+            judgement.answer,
+            bump.join(", "),
+            reading.breach,
+            reading.bump.map_or("", Component::name),
+            reading.why,
+            reading.settled.as_deref().unwrap_or_default()
+        );
+    }
 }
 
 fn years(out: &mut String, statistics: &Statistics) {

@@ -5737,7 +5737,7 @@ pub static BOUNDARY: &[RuleText] = &[
     RuleText {
         id: "B7",
         title: "What nobody supports is closed",
-        text: "An interface that Xen excludes from security support, or calls experimental, must not be opened by an unprivileged party where it\nis closed by default: nobody would treat its flaws as breaches. Where the interface is open to any toolstack anyway, an option\nthat selects it opens nothing and may be allowed.",
+        text: "An interface that Xen excludes from security support, or calls experimental, must not be opened by an unprivileged party where it\nis closed by default: nobody would treat its flaws as breaches. Where the interface is open to any toolstack anyway, an option\nthat selects it opens nothing and may be allowed. A write that B3 forbids stays a breach, supported or not.",
     },
     RuleText {
         id: "B8",
