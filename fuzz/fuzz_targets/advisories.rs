@@ -7,8 +7,8 @@ use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
 use lockdown_advisories::{
-    Build, Changelog, Choices, Component, Corpus, Description, History, Kconfig, LastBump, Side, Version, advise,
-    judge,
+    Build, Changelog, Choices, Component, Corpus, Description, History, Kconfig, LastBump, Said, Side, Version,
+    advise, judge,
 };
 
 fn corpus() -> &'static Corpus {
@@ -32,7 +32,8 @@ fuzz_target!(|bytes: &[u8]| {
         }
         b'c' => {
             let changelog = Changelog::read(text);
-            assert!(changelog.fixed.is_disjoint(&changelog.left_out));
+            let said = changelog.whole();
+            assert!(said.fixed.keys().all(|xsa| !said.doubtful.contains(xsa)));
         }
         b'k' => {
             let _ = Kconfig::read(Path::new("k"), text);
@@ -42,11 +43,10 @@ fuzz_target!(|bytes: &[u8]| {
         }
         _ => {
             let Ok(version) = Version::read(text) else { return };
-            let last = Some(LastBump::Version(version.clone()));
+            let last = Some(LastBump::Version(version.clone(), None));
             for component in Component::ALL {
                 let (version, last) = (version.clone(), last.clone());
-                let side =
-                    Side { component, version, fixed: Vec::new(), is_complete: false, last, skipped: Vec::new() };
+                let side = Side { component, version, said: Said::default(), last, skipped: Default::default() };
                 let advice = advise(&side, corpus(), &choices, &Build::default());
                 // Nothing can be fixed since the very same version.
                 assert!(advice.fixed.is_empty());

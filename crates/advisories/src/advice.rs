@@ -1,6 +1,6 @@
 //! What the advisories mean for one build: which of them it has, and whether its generation has to rise.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 
@@ -17,8 +17,19 @@ use crate::version::Version;
 pub enum LastBump {
     /// On this day, in a build with everything that was published by then.
     Date(Date),
-    /// In a build of this version.
-    Version(Version),
+    /// In a build of this version, of which a changelog may say what was fixed.
+    Version(Version, Option<Said>),
+}
+
+/// What the maker of a build says of it beyond its version.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// What is fixed, and how that is known.
+    pub fixed: BTreeMap<u16, String>,
+    /// What is named without being said to be fixed.
+    pub doubtful: BTreeSet<u16>,
+    /// Whether that is everything.
+    pub is_complete: bool,
 }
 
 /// One component of a build.
@@ -28,14 +39,12 @@ pub struct Side {
     pub component: Component,
     /// What it says its version is.
     pub version: Version,
-    /// What its maker says is fixed in it.
-    pub fixed: Vec<u16>,
-    /// Whether that is everything.
-    pub is_complete: bool,
+    /// What its maker says of it.
+    pub said: Said,
     /// When its generation last rose, where that is known.
     pub last: Option<LastBump>,
-    /// Advisories that its maker passes over.
-    pub skipped: Vec<u16>,
+    /// Advisories that its maker passes over, and why.
+    pub skipped: BTreeMap<u16, String>,
 }
 
 /// An advisory that counts for a component.
@@ -49,8 +58,10 @@ pub struct Entry<'c> {
     pub standing: Standing,
     /// A later advisory in the same list whose fix replaces this one's.
     pub superseded_by: Option<u16>,
-    /// Whether its maker passes over it.
-    pub is_skipped: bool,
+    /// Why its maker passes over it, if so.
+    pub skipped: Option<String>,
+    /// Whether it is not known if the fix was in when the generation last rose.
+    pub maybe_before: bool,
 }
 
 /// The answer for one component.
@@ -99,11 +110,13 @@ pub fn advise<'c>(side: &Side, corpus: &'c Corpus, choices: &Choices, build: &Bu
             standing => standing,
         };
         let counts = here.answer > Verdict::No;
-        let is_skipped = advisory.xsa.is_some_and(|xsa| side.skipped.contains(&xsa));
-        let entry = Entry { advisory, judgement: here, standing, superseded_by: None, is_skipped };
+        let skipped = advisory.xsa.and_then(|xsa| side.skipped.get(&xsa)).cloned();
+        let since = side.since(advisory, corpus);
+        let maybe_before = since == Verdict::Conditional;
+        let entry = Entry { advisory, judgement: here, standing, superseded_by: None, skipped, maybe_before };
         match &entry.standing {
             Standing::NotAffected(_) => {}
-            Standing::Fixed(_) if !side.was_fixed_since(advisory, corpus) => {}
+            Standing::Fixed(_) if since == Verdict::No => {}
             _ if !counts => advice.moot.push(entry),
             Standing::Open(_) => advice.open.push(entry),
             Standing::Unknown(_) => advice.unknown.push(entry),
@@ -119,16 +132,15 @@ pub fn advise<'c>(side: &Side, corpus: &'c Corpus, choices: &Choices, build: &Bu
         let by = supersedes.iter().find(|(_, older)| entry.advisory.xsa.is_some_and(|xsa| older.contains(&xsa)));
         entry.superseded_by = by.map(|(xsa, _)| *xsa);
     }
-    let counted = |entry: &&Entry<'_>| !entry.is_skipped;
-    let most = advice.fixed.iter().filter(counted).map(|entry| entry.judgement.answer).max();
-    let days = advice.fixed.iter().filter(counted).filter(|entry| Some(entry.judgement.answer) == most);
-    advice.days = days.filter_map(|entry| entry.advisory.date).collect();
-    advice.rises = side.last.is_some().then(|| {
-        // What may have been fixed may have to be revoked.
-        let unknown = advice.unknown.iter().filter(counted).any(|entry| side.is_since(entry.advisory, corpus));
-        let unknown = if unknown { Verdict::Conditional } else { Verdict::No };
-        most.unwrap_or(Verdict::No).max(unknown)
-    });
+    let counted = || advice.fixed.iter().filter(|entry| entry.skipped.is_none());
+    let most = counted().map(Entry::rises).max();
+    advice.days =
+        counted().filter(|entry| Some(entry.rises()) == most).filter_map(|entry| entry.advisory.date).collect();
+    let unknown = advice.unknown.iter().filter(|entry| entry.skipped.is_none());
+    // What may have been fixed may have to be revoked.
+    let unknown = unknown.map(|entry| side.since(entry.advisory, corpus)).any(|since| since > Verdict::No);
+    let unknown = if unknown { Verdict::Conditional } else { Verdict::No };
+    advice.rises = side.last.is_some().then(|| most.unwrap_or(Verdict::No).max(unknown));
     advice
 }
 
@@ -139,34 +151,49 @@ fn closes(advisory: &Description, corpus: &Corpus) -> bool {
 }
 
 fn stands(side: &Side, advisory: &Description, corpus: &Corpus) -> Standing {
-    let versioned = Versioned {
-        component: side.component,
-        version: &side.version,
-        fixed: &side.fixed,
-        is_complete: side.is_complete,
-    };
+    let versioned = side.said.of(side.component, &side.version);
     standing(advisory, versioned, corpus)
+}
+
+impl Said {
+    fn of<'a>(&'a self, component: Component, version: &'a Version) -> Versioned<'a> {
+        let Self { fixed, doubtful, is_complete } = self;
+        Versioned { component, version, fixed, doubtful, is_complete: *is_complete }
+    }
+}
+
+impl Entry<'_> {
+    /// How far its fix makes the generation rise.
+    fn rises(&self) -> Verdict {
+        let since = if self.maybe_before { Verdict::Conditional } else { Verdict::Yes };
+        self.judgement.answer.min(since)
+    }
 }
 
 impl Side {
     fn says_fixed(&self, advisory: &Description) -> bool {
-        advisory.xsa.is_some_and(|xsa| self.fixed.contains(&xsa))
+        advisory.xsa.is_some_and(|xsa| self.said.fixed.contains_key(&xsa))
     }
 
-    /// Whether a fix that is in came after the generation last rose.
-    fn was_fixed_since(&self, advisory: &Description, corpus: &Corpus) -> bool {
-        self.last.is_some() && self.is_since(advisory, corpus)
-    }
-
-    /// Whether the flaw was known, and not fixed, only after the generation last rose.
-    fn is_since(&self, advisory: &Description, corpus: &Corpus) -> bool {
-        match &self.last {
-            None => false,
-            Some(LastBump::Date(date)) => advisory.date.is_some_and(|published| published > *date),
-            Some(LastBump::Version(version)) => {
-                let then = Versioned { component: self.component, version, fixed: &[], is_complete: false };
-                matches!(standing(advisory, then, corpus), Standing::Open(_) | Standing::Unknown(_))
+    /// Whether the flaw was there when the generation last rose.
+    fn since(&self, advisory: &Description, corpus: &Corpus) -> Verdict {
+        let then = match &self.last {
+            None => return Verdict::No,
+            Some(LastBump::Date(date)) => {
+                let is_later = advisory.date.is_some_and(|published| published > *date);
+                return if is_later { Verdict::Yes } else { Verdict::No };
             }
+            Some(LastBump::Version(version, None)) => {
+                standing(advisory, Versioned::plain(self.component, version), corpus)
+            }
+            Some(LastBump::Version(version, Some(said))) => {
+                standing(advisory, said.of(self.component, version), corpus)
+            }
+        };
+        match then {
+            Standing::Open(_) => Verdict::Yes,
+            Standing::Unknown(_) => Verdict::Conditional,
+            Standing::Fixed(_) | Standing::NotAffected(_) => Verdict::No,
         }
     }
 }

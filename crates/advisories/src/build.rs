@@ -55,7 +55,7 @@ impl Build {
             return Some((Verdict::No, format!("the gate refuses {}", condition.refuses.join(", "))));
         }
         if condition.kind == "arm" && self.arch == Some(Arch::X86) {
-            return Some((Verdict::No, "the image is for x86".to_owned()));
+            return Some((Verdict::No, "it is for x86".to_owned()));
         }
         let option = condition.kconfig.as_deref()?;
         let config = if condition.of.as_deref() == Some("linux") { &self.linux } else { &self.xen };

@@ -49,6 +49,8 @@ pub struct Judgement<'r> {
     pub answer: Verdict,
     /// Whose.
     pub bump: Vec<Component>,
+    /// Whether it breaches the boundary, whatever there is to fix it.
+    pub breach: Verdict,
     /// Whether it is about something that the boundary guards, whatever else it needs.
     pub in_scope: Verdict,
     /// Whether it is a security issue.
@@ -101,6 +103,7 @@ pub fn judge<'r>(description: &Description, rules: &'r Rules, choices: &Choices,
     if answer > Verdict::No {
         answer = answer.min(judge.conditions(&mut steps));
     }
+    let breach = answer;
     let mut is_rule = false;
     if answer > Verdict::No {
         let (fix, rule) = judge.fix(&mut steps);
@@ -118,7 +121,7 @@ pub fn judge<'r>(description: &Description, rules: &'r Rules, choices: &Choices,
         answer = overridden.judgement;
         bump.clone_from(&overridden.bump);
     }
-    Judgement { answer, bump, in_scope, issue, is_rule, steps, applies_if, versions, not_if, overridden }
+    Judgement { answer, bump, breach, in_scope, issue, is_rule, steps, applies_if, versions, not_if, overridden }
 }
 
 struct Judge<'a, 'r> {
@@ -296,7 +299,11 @@ impl<'a, 'r> Judge<'a, 'r> {
             });
             not_if = longer.collect();
         }
-        let not_if = not_if.into_iter().filter(|each| !each.is_empty()).map(|each| each.join(" and ")).collect();
+        let not_if = not_if
+            .into_iter()
+            .filter(|each| !each.is_empty() && !contradicts(each))
+            .map(|each| each.join(" and "))
+            .collect();
         (applies_if, not_if)
     }
 
@@ -316,6 +323,12 @@ impl<'a, 'r> Judge<'a, 'r> {
         }
         texts
     }
+}
+
+/// An option that is to be both.
+fn contradicts(exclusions: &[String]) -> bool {
+    let opposite = |text: &String| text.strip_suffix("=n").map(|option| format!("{option}=y"));
+    exclusions.iter().filter_map(opposite).any(|opposite| exclusions.contains(&opposite))
 }
 
 fn needed(condition: &Condition) -> String {
@@ -338,7 +351,7 @@ fn excluded(condition: &Condition) -> Vec<String> {
     }
     texts.extend(condition.option.as_ref().map(|option| format!("{option} on the signed command line")));
     if !condition.refuses.is_empty() {
-        texts.push(format!("Xen refuses {}", condition.refuses.join(", ")));
+        texts.push(format!("a Xen that refuses {}", condition.refuses.join(", ")));
     }
     texts
 }

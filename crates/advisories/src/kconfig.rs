@@ -10,6 +10,14 @@ use lockdown_policy::{Problem, Problems};
 pub struct Kconfig(BTreeMap<String, String>);
 
 impl Kconfig {
+    /// Whose configuration a text says it is, where its head does: `Linux`, `Xen`.
+    #[must_use]
+    pub fn program(text: &str) -> Option<&str> {
+        let head = text.lines().take(6).filter_map(|line| line.strip_prefix("# "));
+        let titles = head.filter(|line| line.ends_with(" Configuration"));
+        titles.filter_map(|line| line.split_once('/')).map(|(program, _)| program).next()
+    }
+
     /// Reads a `.config`.
     ///
     /// # Errors

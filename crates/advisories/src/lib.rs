@@ -22,9 +22,9 @@ mod second;
 mod standing;
 mod version;
 
-pub use advice::{Advice, Entry, LastBump, Side, advise};
+pub use advice::{Advice, Entry, LastBump, Said, Side, advise};
 pub use build::{Arch, Build};
-pub use changelog::Changelog;
+pub use changelog::{Changelog, Upload};
 pub use corpus::{Corpus, Sources};
 pub use description::{Affected, Confidence, Description, Fix, Gap, Override, Provenance, Record};
 pub use history::{Generation, History, Skipped};

@@ -1,5 +1,6 @@
 //! Whether one build has a flaw.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::corpus::Corpus;
@@ -52,16 +53,27 @@ impl fmt::Display for Standing {
 pub(crate) struct Versioned<'a> {
     pub(crate) component: Component,
     pub(crate) version: &'a Version,
-    pub(crate) fixed: &'a [u16],
+    pub(crate) fixed: &'a BTreeMap<u16, String>,
+    /// What its maker names without saying that it is fixed.
+    pub(crate) doubtful: &'a BTreeSet<u16>,
     /// Whether `fixed` is everything, so that what does not stand in it is open.
     pub(crate) is_complete: bool,
+}
+
+impl<'a> Versioned<'a> {
+    /// A build of which nothing is known but its version.
+    pub(crate) fn plain(component: Component, version: &'a Version) -> Self {
+        static NO_REASONS: BTreeMap<u16, String> = BTreeMap::new();
+        static NONE: BTreeSet<u16> = BTreeSet::new();
+        Self { component, version, fixed: &NO_REASONS, doubtful: &NONE, is_complete: false }
+    }
 }
 
 impl Corpus {
     /// Whether a Xen of this version has a flaw, by the releases that have its fix; what its maker added is not looked at.
     #[must_use]
     pub fn standing(&self, advisory: &Description, version: &Version) -> Standing {
-        standing(advisory, Versioned { component: Component::Xen, version, fixed: &[], is_complete: false }, self)
+        standing(advisory, Versioned::plain(Component::Xen, version), self)
     }
 }
 
@@ -80,12 +92,15 @@ pub(crate) fn standing(advisory: &Description, build: Versioned<'_>, corpus: &Co
         Component::Xen => xen(advisory, build.version, corpus),
         Component::LinuxDom0 => linux(advisory, build.version),
     };
+    let named = advisory.xsa.and_then(|xsa| build.fixed.get(&xsa));
+    let is_doubtful = advisory.xsa.is_some_and(|xsa| build.doubtful.contains(&xsa));
     match by_version {
-        Standing::Open(_) | Standing::Unknown(_) if advisory.xsa.is_some_and(|xsa| build.fixed.contains(&xsa)) => {
-            Standing::Fixed("its maker says so".to_owned())
+        _ if is_doubtful => Standing::Unknown("the changelog names it, and not as fixed".to_owned()),
+        Standing::Open(_) | Standing::Unknown(_) if named.is_some() => {
+            Standing::Fixed(named.cloned().unwrap_or_default())
         }
         Standing::Unknown(why) if build.is_complete => {
-            Standing::Open(format!("{why}, and its maker does not name it"))
+            Standing::Open(format!("{why}, and the changelog does not name it"))
         }
         known => known,
     }
@@ -129,7 +144,7 @@ fn on_branch(first: Release, version: &Version) -> Standing {
     if version.is_snapshot && at.point.checked_add(1) == Some(first.point) {
         return Standing::Unknown(format!("{version} lies between {at} and {first}, which has the fix"));
     }
-    Standing::Open(format!("until {first}"))
+    Standing::Open(format!("fixed in {first}"))
 }
 
 fn xen(advisory: &Description, version: &Version, corpus: &Corpus) -> Standing {

@@ -75,7 +75,7 @@ impl Version {
             return Err(form());
         }
         if rest.starts_with('.')
-            && !rest.get(1..).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_alphanumeric()))
+            && !rest.get(1..).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic()))
         {
             return Err(form());
         }
@@ -88,10 +88,7 @@ impl Version {
         };
         let is_before =
             candidate('-') || candidate('~') || lower.starts_with("-unstable") || lower.starts_with("~pre");
-        let has_point = bare
-            .split(|c: char| !c.is_ascii_digit() && c != '.')
-            .next()
-            .is_some_and(|head| head.matches('.').count() >= 2);
+        let has_point = bare.starts_with(&release.to_string());
         if !has_point && !is_before {
             return Err(BadVersion::Branch(text.to_owned()));
         }
@@ -111,7 +108,10 @@ impl Version {
 fn numbers(text: &str) -> Option<(Release, &str)> {
     let number = |text: &str| -> Option<(u16, usize)> {
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        text.get(..digits)?.parse().ok().map(|number| (number, digits))
+        let written = text.get(..digits)?;
+        // A zero in front is no way to write a release.
+        let is_plain = digits == 1 || !written.starts_with('0');
+        written.parse().ok().filter(|_| is_plain).map(|number| (number, digits))
     };
     let (major, length) = number(text)?;
     let rest = text.get(length..)?.strip_prefix('.')?;
@@ -165,6 +165,7 @@ mod tests {
         {
             assert_eq!(Version::read(text), Err(BadVersion::Form(text.to_owned())), "{text}");
         }
+        assert!(Version::read("4.20.x").is_err());
         assert_eq!(Version::read("4.20"), Err(BadVersion::Branch("4.20".to_owned())));
         assert_eq!("4.20.1-1".parse::<Release>(), Err(BadVersion::Form("4.20.1-1".to_owned())));
     }

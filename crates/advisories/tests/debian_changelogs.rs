@@ -11,30 +11,18 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
-use lockdown_advisories::{Changelog, Corpus, Standing, Version};
+use lockdown_advisories::{Changelog, Corpus, Standing, Upload, Version};
 use lockdown_debian::fetch::{self, Release};
 
 /// Not what the changelog says, with the reason.
 const EXPLAINED: &[(&str, u16, &str)] = &[];
 
 /// The uploads of a changelog, oldest first: the version, and what that upload says it fixed.
-fn uploads(text: &str) -> Vec<(Version, Changelog)> {
-    let mut entries: Vec<String> = Vec::new();
-    for line in text.lines() {
-        if !line.starts_with(char::is_whitespace) && line.contains(") ") && line.contains(';') {
-            entries.push(String::new());
-        }
-        if let Some(entry) = entries.last_mut() {
-            entry.push_str(line);
-            entry.push('\n');
-        }
-    }
-    let read = |entry: &String| {
-        let changelog = Changelog::read(entry);
-        // Entries of the Xen before 4.1 call themselves 4.0.1 and the like too; what is older has other forms.
-        changelog.first_version().and_then(Result::ok).map(|version| (version, changelog))
-    };
-    entries.iter().rev().filter_map(read).collect()
+fn uploads(text: &str) -> Vec<(Version, Upload)> {
+    let uploads = Changelog::read(text).uploads;
+    // Uploads of long ago have other forms of versions.
+    let read = |upload: Upload| Version::read(upload.version.as_deref()?).ok().map(|version| (version, upload));
+    uploads.into_iter().rev().filter_map(read).collect()
 }
 
 fn changelog(release: Release) -> String {

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use lockdown_advisories::render::paragraph;
-use lockdown_advisories::{Corpus, Description, Judgement, Step, Verdict, judge};
+use lockdown_advisories::{Corpus, Description, Issue, Judgement, Step, Verdict, judge};
 use serde_json::{Value, json};
 
 use crate::arguments::JudgeArguments;
@@ -77,16 +77,19 @@ pub(crate) fn human(description: &Description, judgement: &Judgement<'_>) -> Str
     let generation = match (judgement.answer, bump.as_slice()) {
         (Verdict::No, _) => "no generation rises".to_owned(),
         (_, []) => "nothing to revoke: it becomes a rule".to_owned(),
-        (Verdict::Conditional, names) => format!("{} rises, for builds that are affected", names.join(" and ")),
-        (Verdict::Yes, names) => format!("{} rises", names.join(" and ")),
+        (Verdict::Conditional, names) if judgement.breach == Verdict::Yes => {
+            format!("{}: with the change that closes it, which the published one does not", names.join(", "))
+        }
+        (Verdict::Conditional, names) => format!("{}: rises if it applies", names.join(", ")),
+        (Verdict::Yes, names) => format!("{}: rises", names.join(", ")),
     };
     let mut lines = vec![
         title,
         format!("  security issue        {}", judgement.issue),
-        format!("  breach                {}", judgement.answer),
+        format!("  breach                {}", judgement.breach),
         format!("  SBAT                  {generation}"),
     ];
-    if judgement.answer == Verdict::No && judgement.in_scope > Verdict::No {
+    if judgement.breach == Verdict::No && judgement.in_scope > Verdict::No {
         lines.push("  in scope              yes, but its conditions cannot be met".to_owned());
     }
     let list = |name: &str, items: &[String]| {
@@ -96,6 +99,7 @@ pub(crate) fn human(description: &Description, judgement: &Judgement<'_>) -> Str
             .map(|(at, item)| format!("  {:<22}{item}", if at == 0 { name } else { "" }))
             .collect::<Vec<_>>()
     };
+    lines.extend(list("conditions", description.conditions.as_slice()));
     lines.extend(list("applies if", &judgement.applies_if));
     lines.extend(list("versions", &judgement.versions));
     lines.extend(list("moot with any of", &judgement.not_if));
@@ -135,8 +139,13 @@ pub(crate) fn json(judgement: &Judgement<'_>) -> Value {
     json!({
         "judgement": judgement.answer.to_string(),
         "bump": judgement.bump.iter().map(|component| component.name()).collect::<Vec<_>>(),
+        "breach": judgement.breach.to_string(),
         "in_scope": judgement.in_scope.to_string(),
-        "security_issue": judgement.issue.to_string(),
+        "security_issue": match judgement.issue {
+            Issue::Yes => "yes",
+            Issue::AsBreach => "as-breach",
+            Issue::No => "no",
+        },
         "becomes_rule": judgement.is_rule && judgement.answer > Verdict::No,
         "applies_if": judgement.applies_if,
         "versions": judgement.versions,

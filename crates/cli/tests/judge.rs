@@ -55,7 +55,7 @@ fn a_breach_is_answered_with_its_rules_and_what_makes_it_moot() {
     assert_eq!(
         document["not_if"],
         serde_json::json!([
-            "Xen refuses domctl.assign_device",
+            "a Xen that refuses domctl.assign_device",
             "CONFIG_PV_LINEAR_PT=n",
             "pv-linear-pt=off on the signed command line"
         ])
@@ -93,7 +93,7 @@ fn a_file_of_policy_can_be_judged_too() {
 #[test]
 fn an_issue_of_roots_is_one_as_a_breach_only() {
     let of_root = ISSUE.replace("guest-kernel", "dom0-root").replace("\"passthrough\", ", "");
-    assert_eq!(answer(&of_root, &[]).1["security_issue"], "yes, as a breach of the boundary");
+    assert_eq!(answer(&of_root, &[]).1["security_issue"], "as-breach");
     let harmless = of_root.replace("\"write\"", "\"crash\"").replace("not-ruled-out", "silent");
     let (status, document) = answer(&harmless, &[]);
     assert_eq!((status, &document["security_issue"]), (0, &"no".into()));

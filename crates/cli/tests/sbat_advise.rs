@@ -71,7 +71,7 @@ impl Folder {
         packed.write_all(CHANGELOG.as_bytes()).unwrap();
         folder.write("changelog.gz", &packed.finish().unwrap());
         folder.write("cut.gz", &fs::read(folder.path("changelog.gz")).unwrap()[..60]);
-        folder.write("other-changelog", b"bash (5.2-1) unstable; urgency=medium\n\n  * New.\n");
+        folder.write("other-changelog", b"xen-tools (5.2-1) unstable; urgency=medium\n\n  * New.\n");
         folder.write("rpm-changelog", b"* Tue Jul 28 2026 Somebody - 4.19.5-2\n- XSA-500\n");
         folder.write("history.toml", HISTORY.as_bytes());
         folder.write("config", b"CONFIG_X86=y\nCONFIG_HVM=y\n# CONFIG_SHADOW_PAGING is not set\n");
@@ -169,8 +169,8 @@ fn a_configuration_takes_away_what_it_does_not_build() {
     assert!(numbers(&xen["open"]).is_disjoint(&[494, 493].into()));
     assert!(numbers(&xen["moot"]).is_superset(&[494, 493, 477].into()));
     let (_, out, _) = folder.run(&[&asked[..], &["--config", "config", "--all"]].concat());
-    assert!(out.contains("until 4.20.4; CONFIG_SHADOW_PAGING is not set"), "{out}");
-    assert!(out.contains("the image is for x86"), "{out}");
+    assert!(out.contains("fixed in 4.20.4; CONFIG_SHADOW_PAGING is not set"), "{out}");
+    assert!(out.contains("it is for x86"), "{out}");
 }
 
 #[test]
@@ -195,11 +195,53 @@ fn a_changelog_says_what_a_snapshot_has() {
 }
 
 #[test]
+fn a_changelog_says_what_was_fixed_when_the_generation_last_rose() {
+    let folder = Folder::new();
+    let newest = format!(
+        "{}{CHANGELOG}",
+        CHANGELOG.replace("4.20.3+127-gc42374a105-1", "4.20.4-1").replace("XSA-486, XSA-491, ", "XSA-516, ")
+    );
+    folder.write("two-entries", newest.as_bytes());
+    let fixed = |since| {
+        numbers(
+            &folder.answer(&["--changelog", "two-entries", "--since", since]).1["components"][0]["fixed_since"],
+        )
+    };
+    assert!(fixed("4.20.3+127-gc42374a105-1").contains(&516));
+    assert!(!fixed("4.20.3+127-gc42374a105-1").contains(&486));
+    assert_eq!(fixed("4.20.4-1"), [].into());
+    // A snapshot of which no changelog speaks may have had the fix.
+    let (_, document) = folder.answer(&["--xen", "4.20.4", "--since", "4.20.3+127-gc42374a105"]);
+    assert_eq!(document["components"][0]["rises"], "conditional");
+    assert_eq!(document["components"][0]["fixed_since"][0]["maybe_before"], true);
+}
+
+#[test]
+fn a_changelog_has_to_be_the_builds_own() {
+    let folder = Folder::new();
+    folder.refuses(
+        &["--xen", "4.17.0", "--changelog", "changelog"],
+        "no entry is about 4.17.0; its newest is about 4.20.3+127-gc42374a105-1",
+    );
+    folder.write("linux-changelog", b"linux (6.12.90-1) trixie; urgency=medium\n\n  * XSA-487\n");
+    folder.refuses(&["--changelog", "linux-changelog"], "is the changelog of linux, and not of Xen's package");
+    // What it takes back is not known to be fixed.
+    folder.write("reverted", CHANGELOG.replace("  * Note", "  * Revert the fix of XSA-491.\n  * Note").as_bytes());
+    let (_, document) = folder.answer(&["--changelog", "reverted"]);
+    assert!(numbers(&document["components"][0]["unknown"]).contains(&491));
+}
+
+#[test]
 fn an_image_says_its_version_and_its_generation() {
     let folder = Folder::new();
     let (status, out, _) = folder.run(&["unified.efi", "--since", "2025-03-05"]);
     assert_eq!(status, 1);
-    assert!(out.starts_with("xen 4.20.3, generation 2: the generation has to rise to 3; there were "), "{out}");
+    assert!(
+        out.starts_with(
+            "xen 4.20.3, generation 2: the generation has to rise to 3, once for what was published on "
+        ),
+        "{out}"
+    );
     folder
         .refuses(&["no-table.efi"], "no-table.efi has no section .sbat, so it says no version and no generation");
     folder
@@ -256,10 +298,9 @@ fn dom0s_kernel_is_a_component_of_its_own() {
         "6.12.84",
     ]);
     assert_eq!(both["components"][1]["rises"], "yes");
-    assert_eq!(
-        folder.answer(&["--linux", "6.12.100", "--since", "4.20.2"]).1["components"][0]["rises"],
-        Value::Null
-    );
+    // Backports, and a fix of one's own.
+    let (_, own) = folder.answer(&["--linux", "6.12.80-1", "--fixed", "482,485"]);
+    assert_eq!(numbers(&own["components"][0]["open"]), [487].into());
 }
 
 #[test]
@@ -293,6 +334,29 @@ fn nothing_is_guessed() {
     folder.refuses(&["--xen", "4.20.1", "--changelog", "cut.gz"], "cut.gz cannot be unpacked");
     folder.refuses(&["--xen", "4.20.1", "--changelog", "none"], "none cannot be read");
     folder.refuses(&["--xen", "4.20.1", "--generation", "2"], "--history");
+    folder.refuses(&["--xen", "4.20.1", "--fixed", "514"], "XSA-514 is no advisory that is known here");
+    folder.refuses(
+        &["--xen", "4.20.1", "--since", "4.20.2"],
+        "the generation last rose with 4.20.2, which is later than 4.20.1",
+    );
+    folder.refuses(&["--xen", "4.20.1", "--since", "4.19.99"], "there is no Xen 4.19.99 in the data");
+    folder.refuses(
+        &["--xen", "4.20.1", "--since", "2099-01-01"],
+        "the generation last rose on 2099-01-01, and the data end on ",
+    );
+    folder.refuses(&["--xen", "4.20.1", "--since", "1999-01-01"], "the data begin on 2019-07-09");
+    folder.refuses(&["--linux", "6.1.0-37-amd64"], "\"6.1.0-37-amd64\" is a distribution's name for a kernel");
+    folder.refuses(&["--linux", "6.12.90", "--since", "4.20.2"], "say --linux-since");
+    folder.write("skips-nothing", HISTORY.replace("xsa = 480", "xsa = 9999").as_bytes());
+    folder.refuses(
+        &["--xen", "4.20.3", "--history", "skips-nothing"],
+        "a skipped advisory: XSA-9999 is no advisory",
+    );
+    folder.write("linux-config", b"#\n# Automatically generated file; DO NOT EDIT.\n# Linux/x86 6.12.57 Kernel Configuration\n#\nCONFIG_X86=y\n");
+    folder.refuses(
+        &["--xen", "4.20.1", "--config", "linux-config"],
+        "linux-config: is a configuration of Linux, and not of Xen",
+    );
     folder.refuses(&[], "required");
 }
 
@@ -329,7 +393,8 @@ fn confirm(release: Release, hypervisor: &str, since: &str) -> (BTreeSet<u64>, B
     let xen = &document["components"][0];
     println!("{}", serde_json::to_string(xen).unwrap().chars().take(200).collect::<String>());
     let (open, fixed) = (numbers(&xen["open"]), numbers(&xen["fixed_since"]));
-    let says = |xsa: &u64| says.fixed.contains(&u16::try_from(*xsa).unwrap());
+    let says = says.whole();
+    let says = |xsa: &u64| says.fixed.contains_key(&u16::try_from(*xsa).unwrap());
     assert_eq!(
         open.iter().filter(|xsa| says(xsa)).collect::<Vec<_>>(),
         Vec::<&u64>::new(),
@@ -350,6 +415,15 @@ fn confirm(release: Release, hypervisor: &str, since: &str) -> (BTreeSet<u64>, B
 fn debians_4_20_has_nothing_open_that_its_changelog_names() {
     let (open, fixed) = confirm(Release::Trixie, "xen-hypervisor-4.20-amd64", "4.20.2");
     assert!(fixed.is_superset(&[480, 486, 500, 501].into()), "{fixed:?}");
+    // The package against itself: nothing was fixed since.
+    let (changelog, says, _) = package(Release::Trixie, "xen-hypervisor-4.20-amd64");
+    let newest = says.uploads[0].version.clone().unwrap();
+    let folder = Folder::new();
+    let (_, same) = folder.answer(&["--changelog", changelog.to_str().unwrap(), "--since", &newest]);
+    assert_eq!(
+        (&same["components"][0]["rises"], &same["components"][0]["fixed_since"]),
+        (&"no".into(), &serde_json::json!([]))
+    );
     assert!(open.is_disjoint(&[472, 475].into()), "{open:?}");
 }
 

@@ -1,6 +1,6 @@
 //! A paragraph on the boundary, ready for an advisory.
 
-use crate::judgement::{Issue, Judgement};
+use crate::judgement::{Issue, Judgement, Step};
 use crate::rules::{Component, Verdict};
 
 /// What an advisory can say of the boundary, in plain text.
@@ -8,34 +8,46 @@ use crate::rules::{Component, Verdict};
 pub fn paragraph(judgement: &Judgement<'_>) -> String {
     let mut sentences = Vec::new();
     let applied = judgement.rules().join(", ");
-    match judgement.answer {
-        Verdict::No if judgement.in_scope > Verdict::No => sentences.push(format!(
-            "This issue is about something that the Secure Boot boundary guards, and does not breach it under the conditions that it needs (rules {applied})."
-        )),
-        Verdict::No => {
-            sentences.push(format!("This issue does not breach the Secure Boot boundary (rules {applied})."));
+    let reasons = |verdict: Verdict| -> String {
+        let steps = judgement.steps.iter().filter(|step| step.verdict == verdict && !is_about_issue(step));
+        steps.map(|step| format!(" {}", step.row.why)).collect()
+    };
+    match (&judgement.overridden, judgement.breach) {
+        (Some(overridden), _) => {
+            sentences.push(format!("This is a decision against the rules ({applied}): {}", overridden.reason));
         }
-        Verdict::Conditional => sentences.push(format!(
-            "This issue may breach the Secure Boot boundary, depending on the build or on further analysis (rules {applied})."
+        (None, Verdict::No) => sentences.push(format!(
+            "This issue does not breach the Secure Boot boundary (rules {applied}).{}",
+            reasons(Verdict::No)
         )),
-        Verdict::Yes => sentences.push(format!("This issue breaches the Secure Boot boundary (rules {applied}).")),
+        (None, Verdict::Conditional) => sentences.push(format!(
+            "This issue may breach the Secure Boot boundary (rules {applied}).{}",
+            reasons(Verdict::Conditional)
+        )),
+        (None, Verdict::Yes) => {
+            sentences.push(format!("This issue breaches the Secure Boot boundary (rules {applied})."));
+        }
     }
     if judgement.is_rule && judgement.answer > Verdict::No {
-        sentences.push(
-            "There is no fixed image to revoke for, so no SBAT generation rises; it has to be closed by configuration or by lockdown itself."
-                .to_owned(),
-        );
+        let text = "No change of code closes it, so there is nothing to revoke and no SBAT generation rises; it has to be closed by \
+                    configuration or by lockdown itself.";
+        sentences.push(text.to_owned());
     }
+    let is_partial = judgement.answer == Verdict::Conditional && judgement.breach == Verdict::Yes;
     for component in &judgement.bump {
         let (whose, name) = match component {
-            Component::Xen => ("Downstreams that sign Xen", "xen"),
-            Component::LinuxDom0 => ("Downstreams that sign a Linux kernel for dom0", "linux-dom0"),
+            Component::Xen => ("Downstreams that sign Xen", "Xen"),
+            Component::LinuxDom0 => ("Downstreams that sign a Linux kernel for dom0", "Linux"),
         };
         let when =
-            if judgement.answer == Verdict::Yes { "should" } else { "should, if their builds are affected," };
-        sentences.push(format!(
-            "{whose} {when} raise the SBAT generation of their component for it ({name}) with this fix."
-        ));
+            if judgement.breach == Verdict::Yes { "should" } else { "should, if their builds are affected," };
+        let release = if is_partial {
+            "the first release that closes it; what is published so far does not"
+        } else {
+            "the release that contains this fix"
+        };
+        sentences
+            .push(format!("{whose} {when} raise the SBAT generation of their {name} component in {release}."));
     }
     if judgement.answer == Verdict::No {
         sentences.push("No SBAT generation needs to rise for it.".to_owned());
@@ -45,17 +57,15 @@ pub fn paragraph(judgement: &Judgement<'_>) -> String {
             sentences.push(format!("It applies only with: {}.", applies.join("; ")));
         }
         if !judgement.not_if.is_empty() {
-            sentences.push(format!(
-                "It does not apply to builds with any one of these: {}.",
-                judgement.not_if.join("; ")
-            ));
+            sentences.push(format!("Any one of these makes it moot: {}.", judgement.not_if.join("; ")));
         }
     }
-    if let Some(overridden) = &judgement.overridden {
-        sentences.push(format!("This is a decision against the rules: {}", overridden.reason));
-    }
     if judgement.issue == Issue::AsBreach {
-        sentences.push("It is a security issue because of the boundary only.".to_owned());
+        sentences.push("Without this boundary it is no security issue.".to_owned());
     }
     sentences.join(" ")
+}
+
+fn is_about_issue(step: &Step<'_>) -> bool {
+    step.row.id.starts_with("J6.")
 }

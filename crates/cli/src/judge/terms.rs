@@ -37,8 +37,8 @@ impl Terms {
             }
         }
         let build = Build {
-            xen: arguments.config.as_deref().map(kconfig).transpose()?,
-            linux: arguments.linux_config.as_deref().map(kconfig).transpose()?,
+            xen: arguments.config.as_deref().map(|path| kconfig(path, "Xen")).transpose()?,
+            linux: arguments.linux_config.as_deref().map(|path| kconfig(path, "Linux")).transpose()?,
             arch: None,
             without: arguments.without.iter().cloned().collect(),
             has_gate: arguments.gate,
@@ -47,9 +47,12 @@ impl Terms {
     }
 }
 
-fn kconfig(path: &Path) -> Result<Kconfig> {
+fn kconfig(path: &Path, wanted: &str) -> Result<Kconfig> {
     let bytes = files::read(path, LONGEST)?;
     let text = String::from_utf8(bytes).with_context(|| format!("{} is no text", path.display()))?;
+    if let Some(program) = Kconfig::program(&text).filter(|program| *program != wanted) {
+        bail!("{}: is a configuration of {program}, and not of {wanted}", path.display());
+    }
     Ok(Kconfig::read(path, &text)?)
 }
 

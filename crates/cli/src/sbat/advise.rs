@@ -25,7 +25,7 @@ impl Answer<'_> {
     /// Whether there is something to do, or to look at.
     fn is_finding(&self) -> bool {
         let Advice { rises, open, unknown, .. } = &self.advice;
-        let counts = open.iter().chain(unknown).any(|entry| !entry.is_skipped);
+        let counts = open.iter().chain(unknown).any(|entry| entry.skipped.is_none());
         counts || rises.is_some_and(|rises| rises > Verdict::No)
     }
 }

@@ -1,11 +1,14 @@
 //! What is known of the build: from options, an image, a changelog, a record.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use flate2::read::GzDecoder;
-use lockdown_advisories::{Arch, Changelog, Component, Corpus, History, LastBump, Side, Version};
+use lockdown_advisories::{
+    Arch, Changelog, Component, Corpus, Description, History, LastBump, Said, Side, Skipped, Version,
+};
 use lockdown_image::Image;
 use lockdown_image::sbat::{Row, SECTION};
 use lockdown_unify::inspect::{Depth, inspect};
@@ -40,51 +43,49 @@ impl Given {
         };
         let changelog = arguments.changelog.as_deref().map(changelog).transpose()?;
         let history = arguments.history.as_deref().map(history).transpose()?;
-        let mut fixed = arguments.fixed.iter().map(|text| advisory(text)).collect::<Result<Vec<_>>>()?;
-        fixed.extend(changelog.iter().flat_map(|changelog| &changelog.fixed));
-        for xsa in &fixed {
-            if arguments.changelog.is_none() && corpus.record(*xsa).is_none() {
-                bail!("XSA-{xsa} is no advisory that is known here: they run from XSA-300 to {}", last(corpus));
-            }
+        for Skipped { xsa, .. } in history.iter().flat_map(|history| &history.skipped) {
+            known(*xsa, corpus).context("a skipped advisory")?;
         }
-        let version = |text: &str| Version::read(text);
-        let xen = match &arguments.xen {
-            Some(text) => Some(version(text).context("--xen")?),
-            None => image.xen,
-        };
-        let xen = match (xen, &changelog, &arguments.changelog) {
-            (None, Some(changelog), Some(path)) => match changelog.first_version() {
-                Some(version) => Some(version.with_context(|| path.display().to_string())?),
-                None if arguments.linux.is_some() => None,
-                None => {
-                    bail!("{}: its first entry says no version, as Debian's do: say --xen VERSION", path.display())
-                }
-            },
-            (xen, _, _) => xen,
+        let fixed = arguments.fixed.iter().map(|text| advisory(text, corpus)).collect::<Result<Vec<_>>>()?;
+        let xen = match (&arguments.xen, &changelog, &arguments.changelog) {
+            (Some(text), _, _) => Some(Version::read(text).context("--xen")?),
+            (None, Some(changelog), Some(path)) if image.xen.is_none() => {
+                let first = changelog.uploads.first().and_then(|upload| upload.version.as_deref());
+                let Some(first) = first else {
+                    bail!(
+                        "{}: its first entry says no version, as Debian's do: say --xen VERSION",
+                        path.display()
+                    );
+                };
+                Some(Version::read(first).with_context(|| path.display().to_string())?)
+            }
+            (None, _, _) => image.xen,
         };
         let linux = match &arguments.linux {
-            Some(text) => Some(version(text).context("--linux")?),
+            Some(text) => Some(linux_version(text).context("--linux")?),
             None => image.linux,
         };
-        let skipped: Vec<u16> =
-            history.iter().flat_map(|history| &history.skipped).map(|skipped| skipped.xsa).collect();
-        let since = arguments.since.as_deref().map(|text| last_bump(text).context("--since")).transpose()?;
+        let skipped: BTreeMap<u16, String> = history
+            .iter()
+            .flat_map(|history| &history.skipped)
+            .map(|skipped| (skipped.xsa, skipped.why.clone()))
+            .collect();
+        let since = match &arguments.since {
+            Some(text) => Some(last_bump(text, Component::Xen).context("--since")?),
+            None => None,
+        };
         let linux_since = match &arguments.linux_since {
-            Some(text) => Some(last_bump(text).context("--linux-since")?),
+            Some(text) => Some(last_bump(text, Component::LinuxDom0).context("--linux-since")?),
             // A version of Xen is none of Linux.
             None => since.clone().filter(|since| matches!(since, LastBump::Date(_))),
         };
+        if xen.is_none() && arguments.since.is_some() && linux_since.is_none() {
+            bail!("--since with a version is about Xen, and no Xen is given: say --linux-since");
+        }
         let mut sides = Vec::new();
-        for (component, version, generation, since, fixed, is_complete) in [
-            (
-                Component::Xen,
-                xen,
-                arguments.generation.or(image.xen_generation),
-                since,
-                fixed,
-                changelog.is_some(),
-            ),
-            (Component::LinuxDom0, linux, image.linux_generation, linux_since, Vec::new(), false),
+        for (component, version, generation, since) in [
+            (Component::Xen, xen, arguments.generation.or(image.xen_generation), since),
+            (Component::LinuxDom0, linux, image.linux_generation, linux_since),
         ] {
             let Some(version) = version else { continue };
             let mut generation = generation;
@@ -94,7 +95,7 @@ impl Given {
                     Some(began) => {
                         generation = Some(began.number);
                         last = Some(match &began.version {
-                            Some(version) => LastBump::Version(version.clone()),
+                            Some(version) => LastBump::Version(version.clone(), None),
                             None => LastBump::Date(began.date),
                         });
                     }
@@ -106,31 +107,110 @@ impl Given {
                     None => {}
                 }
             }
-            let side = Side { component, version, fixed, is_complete, last, skipped: skipped.clone() };
+            let mut said = Said::default();
+            let of_xen = if component == Component::Xen { changelog.as_ref() } else { None };
+            if let (Some(changelog), Some(path)) = (of_xen, &arguments.changelog) {
+                said = entry(changelog, &version, path)?;
+                if let Some(LastBump::Version(then, said)) = &mut last {
+                    *said = changelog.at(&then.text);
+                }
+            }
+            said.fixed.extend(fixed.iter().map(|xsa| (*xsa, "by --fixed".to_owned())));
+            said.doubtful.retain(|xsa| !fixed.contains(xsa));
+            check_last(last.as_ref(), &version, component, corpus, arguments.allow_stale)?;
+            let side = Side { component, version, said, last, skipped: skipped.clone() };
             sides.push((side, generation));
         }
         Ok(Self { sides, arch: image.arch })
     }
 }
 
-fn last(corpus: &Corpus) -> String {
-    corpus.last().map_or_else(String::new, lockdown_advisories::Description::name)
+/// What a changelog says of a version. One with versions has to have that one: another package's fixes are not this one's.
+fn entry(changelog: &Changelog, version: &Version, path: &Path) -> Result<Said> {
+    if !changelog.has_versions() {
+        return Ok(changelog.whole());
+    }
+    changelog.at(&version.text).with_context(|| {
+        let newest = changelog.uploads.first().and_then(|upload| upload.version.as_deref()).unwrap_or_default();
+        format!("{}: no entry is about {version}; its newest is about {newest}", path.display())
+    })
+}
+
+/// When a generation last rose is a time that the data know, and not later than the build.
+fn check_last(
+    last: Option<&LastBump>,
+    version: &Version,
+    component: Component,
+    corpus: &Corpus,
+    is_allowed: bool,
+) -> Result<()> {
+    match last {
+        Some(LastBump::Version(then, _)) if then.release > version.release => {
+            bail!(
+                "the generation last rose with {then}, which is later than {version}: say another version or --generation"
+            )
+        }
+        Some(LastBump::Version(then, _))
+            if component == Component::Xen && !is_allowed && !corpus.releases().has(then.release) =>
+        {
+            bail!("the generation last rose with {then}: there is no Xen {} in the data", then.release)
+        }
+        Some(LastBump::Date(day)) => {
+            let first = corpus.advisories().next().and_then(|advisory| advisory.date);
+            if let Some(first) = first.filter(|first| day < first) {
+                bail!(
+                    "the generation last rose on {day}, and the data begin on {first}: what came before is not known"
+                );
+            }
+            let until = corpus.releases().until;
+            if *day > until && !is_allowed {
+                bail!(
+                    "the generation last rose on {day}, and the data end on {until}: take a newer xen-lockdown, or say --allow-stale"
+                );
+            }
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn known(xsa: u16, corpus: &Corpus) -> Result<u16> {
+    let last = corpus.last().map_or_else(String::new, Description::name);
+    ensure!(
+        corpus.advisory(xsa).is_some(),
+        "XSA-{xsa} is no advisory that is known here: they run from XSA-300 to {last}, with gaps"
+    );
+    Ok(xsa)
 }
 
 /// `500`, `XSA-500`
-fn advisory(text: &str) -> Result<u16> {
+fn advisory(text: &str, corpus: &Corpus) -> Result<u16> {
     let number = text.strip_prefix("XSA-").or_else(|| text.strip_prefix("xsa-")).unwrap_or(text);
-    number.parse().with_context(|| format!("--fixed {text}: write it as 500 or XSA-500"))
+    let Ok(xsa) = number.parse() else { bail!("--fixed {text}: write it as 500 or XSA-500") };
+    known(xsa, corpus)
 }
 
-fn last_bump(text: &str) -> Result<LastBump> {
+/// A release of Linux. Distributions name their kernels after the first release of a branch and a number of their own.
+fn linux_version(text: &str) -> Result<Version> {
+    let version = Version::read(text)?;
+    let own = text.strip_prefix(&version.release.to_string()).and_then(|rest| rest.strip_prefix('-'));
+    let is_own = own.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    ensure!(
+        version.release.point != 0 || !is_own,
+        "{text:?} is a distribution's name for a kernel, and does not say which stable release it is: say its package's version, as 6.1.147-1"
+    );
+    Ok(version)
+}
+
+fn last_bump(text: &str, component: Component) -> Result<LastBump> {
     // A day has two dashes between numbers, a version begins with two numbers and a dot between.
     if let Some(date) = Corpus::day(text) {
         return Ok(LastBump::Date(date));
     }
     let version =
-        Version::read(text).with_context(|| format!("{text:?} is neither a day, as 2026-07-28, nor a version"))?;
-    Ok(LastBump::Version(version))
+        if component == Component::Xen { Version::read(text).map_err(Into::into) } else { linux_version(text) };
+    let version = version.with_context(|| format!("{text:?} is neither a day, as 2026-07-28, nor a version"))?;
+    Ok(LastBump::Version(version, None))
 }
 
 fn changelog(path: &Path) -> Result<Changelog> {
@@ -148,7 +228,11 @@ fn changelog(path: &Path) -> Result<Changelog> {
     };
     // Old entries are not all UTF-8; what is read here is.
     let changelog = Changelog::read(&String::from_utf8_lossy(&bytes));
-    if changelog.fixed.is_empty() && changelog.left_out.is_empty() {
+    let package = changelog.uploads.first().and_then(|upload| upload.package.as_deref());
+    if let Some(package) = package.filter(|package| !package.starts_with("xen")) {
+        bail!("{}: is the changelog of {package}, and not of Xen's package", path.display());
+    }
+    if !changelog.names_any() {
         bail!("{}: names no advisory (XSA-309): it is no changelog of Xen's", path.display());
     }
     Ok(changelog)
@@ -180,9 +264,11 @@ fn from_image(path: &Path, arguments: &SbatAdviseArguments) -> Result<FromImage>
     };
     let kernel = inspected.kernel.as_ref().and_then(|kernel| kernel.release());
     let linux_version = match (kernel, linux) {
-        (Some(release), _) => Some(Version::read(release).with_context(|| format!("{name}:.kernel"))?),
-        (None, Some(row)) => Some(version(row)?),
-        (None, None) => None,
+        (Some(release), _) if arguments.linux.is_none() => {
+            Some(linux_version(release).with_context(|| format!("{name}:.kernel"))?)
+        }
+        (None, Some(row)) if arguments.linux.is_none() => Some(version(row)?),
+        _ => None,
     };
     Ok(FromImage {
         xen: if arguments.xen.is_some() { None } else { Some(version(xen)?) },

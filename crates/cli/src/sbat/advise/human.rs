@@ -12,6 +12,10 @@ pub(super) fn text(answers: &[Answer<'_>], corpus: &Corpus, all: bool) -> String
         component(&mut out, answer, all);
         out.push('\n');
     }
+    let gaps: Vec<_> = corpus.gaps().filter(|gap| !gap.is_unused).map(|gap| format!("XSA-{}", gap.xsa)).collect();
+    if !gaps.is_empty() {
+        let _ = writeln!(out, "Nothing is known of {}, so it was not judged.", gaps.join(", "));
+    }
     let last = corpus.last().map_or_else(String::new, Description::name);
     let _ = writeln!(out, "The data end at {last}; advisories were looked for until {}.", corpus.releases().until);
     out
@@ -23,12 +27,15 @@ fn component(out: &mut String, answer: &Answer<'_>, all: bool) {
     let _ = writeln!(out, "{} {}{numbered}: {}", advice.component, side.version, headline(answer));
     let since = match &side.last {
         Some(LastBump::Date(date)) => date.to_string(),
-        Some(LastBump::Version(version)) => version.to_string(),
+        Some(LastBump::Version(version, _)) => version.to_string(),
         None => String::new(),
     };
     list(out, &format!("fixed since {since}"), &advice.fixed);
     list(out, "still open", &advice.open);
     list(out, "not known", &advice.unknown);
+    if advice.open.is_empty() && advice.unknown.is_empty() {
+        let _ = writeln!(out, "  nothing that counts is open");
+    }
     if all {
         list(out, "cannot happen with this build", &advice.moot);
     } else if !advice.moot.is_empty() {
@@ -42,10 +49,20 @@ fn headline(answer: &Answer<'_>) -> String {
     match answer.advice.rises {
         None => "say when the generation last rose (--since, --history) to hear whether it has to rise".to_owned(),
         Some(Verdict::No) => "the generation stays".to_owned(),
-        Some(Verdict::Conditional) => format!("the generation has to rise{to} if what is conditional applies"),
+        Some(Verdict::Conditional) => {
+            let is_unknown =
+                !answer.advice.unknown.is_empty() || answer.advice.fixed.iter().any(|entry| entry.maybe_before);
+            let why = if is_unknown {
+                "if one was fixed since that is not known"
+            } else {
+                "if what is conditional applies"
+            };
+            format!("the generation has to rise{to} {why}")
+        }
         Some(Verdict::Yes) => {
             let days = answer.advice.days.len();
-            let often = if days > 1 { format!("; there were {days} days of disclosure") } else { String::new() };
+            let often =
+                if days > 1 { format!(", once for what was published on {days} days") } else { String::new() };
             format!("the generation has to rise{to}{often}")
         }
     }
@@ -57,7 +74,7 @@ fn list(out: &mut String, title: &str, entries: &[Entry<'_>]) {
     }
     let _ = writeln!(out, "  {title}: {}", entries.len());
     for entry in entries {
-        let Entry { advisory, judgement, standing, superseded_by, is_skipped } = entry;
+        let Entry { advisory, judgement, standing, superseded_by, skipped, maybe_before } = entry;
         let date = advisory.date.map_or_else(String::new, |date| date.to_string());
         let _ = writeln!(out, "    {:<8} {date}  {:<12} {}", advisory.name(), judgement.answer, advisory.title);
         let mut remarks = vec![standing.why().to_owned()];
@@ -69,9 +86,10 @@ fn list(out: &mut String, title: &str, entries: &[Entry<'_>]) {
             remarks.push(format!("applies if: {}", judgement.applies_if.join("; ")));
         }
         remarks.extend(superseded_by.map(|xsa| format!("covered by XSA-{xsa}")));
-        if *is_skipped {
-            remarks.push("passed over by the record".to_owned());
+        if *maybe_before {
+            remarks.push("not known whether it was fixed then already".to_owned());
         }
+        remarks.extend(skipped.as_ref().map(|why| format!("passed over: {why}")));
         let _ = writeln!(out, "             {}", remarks.join("; "));
     }
 }

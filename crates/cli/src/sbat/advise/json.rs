@@ -13,6 +13,7 @@ pub(super) fn document(answers: &[Answer<'_>], corpus: &Corpus, terms: &Terms) -
         "schema": "xen-lockdown/sbat-advise/1",
         "data_until": corpus.releases().until.to_string(),
         "last_advisory": corpus.last().and_then(|advisory| advisory.xsa),
+        "not_judged": corpus.gaps().filter(|gap| !gap.is_unused).map(|gap| gap.xsa).collect::<Vec<_>>(),
         "choices": choices,
         "components": answers.iter().map(component).collect::<Vec<_>>(),
     })
@@ -22,7 +23,7 @@ fn component(answer: &Answer<'_>) -> Value {
     let Answer { side, generation, advice } = answer;
     let since = match &side.last {
         Some(LastBump::Date(date)) => json!({ "date": date.to_string() }),
-        Some(LastBump::Version(version)) => json!({ "version": version.to_string() }),
+        Some(LastBump::Version(version, _)) => json!({ "version": version.to_string() }),
         None => Value::Null,
     };
     let entries = |entries: &[Entry<'_>]| entries.iter().map(entry).collect::<Vec<_>>();
@@ -45,7 +46,7 @@ fn component(answer: &Answer<'_>) -> Value {
 }
 
 fn entry(entry: &Entry<'_>) -> Value {
-    let Entry { advisory, judgement, standing, superseded_by, is_skipped } = entry;
+    let Entry { advisory, judgement, standing, superseded_by, skipped, maybe_before } = entry;
     json!({
         "xsa": advisory.xsa,
         "title": advisory.title,
@@ -58,6 +59,7 @@ fn entry(entry: &Entry<'_>) -> Value {
         "not_if": judgement.not_if,
         "rules": judgement.rules(),
         "superseded_by": superseded_by,
-        "skipped": is_skipped,
+        "skipped": skipped,
+        "maybe_before": maybe_before,
     })
 }
