@@ -271,7 +271,12 @@ fn explain_knows_options_reasons_and_rules() {
         ("livepatch", "Hypercalls: sysctl.livepatch_op.upload"),
         ("mmu_update", "dom0's kernel keeps its userspace from it"),
         ("domctl.createdoman", "did you mean \"domctl.createdomain\"?"),
-        ("no-such-thing", "is no option, hypercall, request, reason or rule"),
+        ("no-such-thing", "is no option, hypercall, request, reason, rule or advisory"),
+        ("xsa-309", "XSA-309: Linear page table count reset"),
+        ("xsa-514", "XSA-514: nothing is known of it here"),
+        ("xsa-9999", "is no option, hypercall, request, reason, rule or advisory"),
+        ("j2.4", "J2.4 (rule of judgement, J2: "),
+        ("grant-v2", "gnttab=max-ver:1 on the signed command line"),
     ] {
         let output = run(&["explain", name]);
         let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
