@@ -3,12 +3,10 @@
 mod embedded;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use jiff::civil::Date;
 use lockdown_policy::hypercall::DoorName;
-use lockdown_policy::{Policy, Problem, Problems, catalogue};
+use lockdown_policy::{Policy, Problem, Problems, catalogue, files_in, read};
 
 use crate::description::{Description, Gap, Record};
 use crate::releases::Releases;
@@ -61,17 +59,17 @@ impl Corpus {
     /// Every mistake, with its place.
     pub fn load(folder: &Path, policy: &Policy) -> Result<Self, Problems> {
         let mut problems = Problems::default();
-        let mut text = |path: PathBuf| match fs::read_to_string(&path) {
-            Ok(text) => (path, text),
-            Err(error) => {
-                problems.push(Problem::new(&path, 0, format!("cannot be read: {error}")));
-                (path, String::new())
-            }
+        let mut text = |path: PathBuf| {
+            let text = read(&path, &mut problems).unwrap_or_default();
+            (path, text)
         };
         let judgement = folder.join("judgement");
         let [rules, conditions, releases] =
             ["rules.toml", "conditions.toml", "releases.toml"].map(|name| text(judgement.join(name)));
-        let advisories: Vec<_> = files(&folder.join("advisories"))?.into_iter().map(text).collect();
+        let mut listed = Problems::default();
+        let advisories: Vec<_> =
+            files_in(&folder.join("advisories"), &mut listed).into_iter().map(&mut text).collect();
+        problems.0.extend(listed.0);
         problems.into_result(())?;
         let rule_ids: Vec<_> = policy.boundary.iter().map(|rule| rule.id.as_str()).collect();
         let corpus = Self::read(
@@ -116,13 +114,6 @@ impl Corpus {
         let corpus = Self { rules, releases, records };
         corpus.check(&mut problems);
         problems.into_result(corpus)
-    }
-
-    /// Reads a day, as `2026-07-28`.
-    #[must_use]
-    pub fn day(text: &str) -> Option<Date> {
-        // The reader takes a time and a zone behind it too; a day is ten characters.
-        text.parse().ok().filter(|_| text.len() == 10)
     }
 
     /// The rules.
@@ -258,14 +249,4 @@ impl Record {
             Self::Gap(gap) => &gap.file,
         }
     }
-}
-
-/// The files of a folder, by name.
-fn files(folder: &Path) -> Result<Vec<PathBuf>, Problem> {
-    let listed = fs::read_dir(folder)
-        .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>());
-    let mut files = listed.map_err(|error| Problem::new(folder, 0, format!("cannot be listed: {error}")))?;
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "toml"));
-    files.sort();
-    Ok(files)
 }

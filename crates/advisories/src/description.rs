@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use jiff::civil::Date;
-use lockdown_policy::{Problem, Problems, line_of};
+use lockdown_policy::{Problem, Problems, line_of, parse};
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::rules::{Component, Rules, Verdict, parse};
+use crate::day;
+use crate::rules::{Component, Rules, Verdict};
 use crate::version::Release;
 
 /// An issue.
@@ -231,7 +232,7 @@ impl Record {
     /// Every mistake, with its place.
     pub fn read(file: &Path, text: &str, rules: &Rules) -> Result<Self, Problems> {
         let mut reader = Reader { file, text, rules, problems: Problems::default() };
-        let Some(raw) = parse::<Raw>((file, text), &mut reader.problems) else { return Err(reader.problems) };
+        let Some(raw) = parse::<Raw>(file, text, &mut reader.problems) else { return Err(reader.problems) };
         if raw.xsa.is_none() {
             reader.complain(0, "xsa is missing: the advisory's number".to_owned());
         }
@@ -265,7 +266,7 @@ impl Description {
     /// Every mistake, with its place.
     pub fn read(file: &Path, text: &str, rules: &Rules) -> Result<Self, Problems> {
         let mut reader = Reader { file, text, rules, problems: Problems::default() };
-        let Some(raw) = parse::<Raw>((file, text), &mut reader.problems) else { return Err(reader.problems) };
+        let Some(raw) = parse::<Raw>(file, text, &mut reader.problems) else { return Err(reader.problems) };
         if raw.unused.is_some() || raw.unknown.is_some() {
             reader.complain(0, "a number without an advisory cannot be judged".to_owned());
             return Err(reader.problems);
@@ -339,11 +340,7 @@ impl Reader<'_> {
     }
 
     fn date(&mut self, written: &Spanned<toml::value::Datetime>) -> Option<Date> {
-        let date = written.get_ref().date.filter(|_| written.get_ref().time.is_none());
-        let number = |number: u8| i8::try_from(number).ok();
-        let read = date.and_then(|date| {
-            Date::new(i16::try_from(date.year).ok()?, number(date.month)?, number(date.day)?).ok()
-        });
+        let read = day::of(written.get_ref());
         if read.is_none() {
             self.complain(self.line(written), format!("{} is no day", written.get_ref()));
         }

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use jiff::civil::Date;
-use lockdown_policy::{Problem, Problems, line_of};
+use lockdown_policy::{Problem, Problems, line_of, parse};
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::rules::{Component, parse};
+use crate::day;
+use crate::rules::Component;
 use crate::version::Version;
 
 /// The record.
@@ -73,7 +74,7 @@ impl History {
     /// Every mistake, with its place: generations and days rise, and whoever passes over an advisory says why.
     pub fn read(file: &Path, text: &str) -> Result<Self, Problems> {
         let mut problems = Problems::default();
-        let Some(raw) = parse::<Raw>((file, text), &mut problems) else { return Err(problems) };
+        let Some(raw) = parse::<Raw>(file, text, &mut problems) else { return Err(problems) };
         let mut history = Self::default();
         for spanned in raw.generation {
             let line = line_of(text, &spanned.span());
@@ -83,7 +84,7 @@ impl History {
                 complain(format!("{component:?} has no generation: xen or linux-dom0 has"));
                 continue;
             };
-            let Some(date) = date.to_string().parse::<Date>().ok().filter(|_| date.time.is_none()) else {
+            let Some(date) = day::of(&date) else {
                 complain(format!("{date} is no day"));
                 continue;
             };

@@ -11,6 +11,7 @@ mod advice;
 mod build;
 mod changelog;
 mod corpus;
+pub mod day;
 mod description;
 mod history;
 mod judgement;

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use jiff::civil::Date;
-use lockdown_policy::{Problem, Problems, line_of};
+use lockdown_policy::{Problem, Problems, line_of, parse};
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::rules::parse;
+use crate::day;
 use crate::version::{Release, Version};
 
 /// What was released.
@@ -41,9 +41,9 @@ impl Releases {
     /// Every mistake, with its place.
     pub fn read(file: &Path, text: &str) -> Result<Self, Problems> {
         let mut problems = Problems::default();
-        let Some(raw) = parse::<Raw>((file, text), &mut problems) else { return Err(problems) };
+        let Some(raw) = parse::<Raw>(file, text, &mut problems) else { return Err(problems) };
         let mut all = BTreeMap::new();
-        let until = day(&raw.until);
+        let until = day::of(raw.until.get_ref());
         if until.is_none() {
             problems.push(Problem::new(file, line_of(text, &raw.until.span()), "until is no day"));
         }
@@ -65,7 +65,7 @@ impl Releases {
             }
             for (name, date) in dates {
                 let line = line_of(text, &name.span());
-                match (name.get_ref().parse::<Release>(), day(&date)) {
+                match (name.get_ref().parse::<Release>(), day::of(date.get_ref())) {
                     (Ok(release), Some(date)) if release.branch == newest.branch && release <= newest => {
                         all.insert(release, Some(date));
                     }
@@ -114,10 +114,4 @@ impl Releases {
         let newest = self.newest(Some(version.release.branch)).or_else(|| self.newest(None));
         newest.is_some_and(|newest| version.release > newest)
     }
-}
-
-fn day(written: &Spanned<toml::value::Datetime>) -> Option<Date> {
-    let date = written.get_ref().date.filter(|_| written.get_ref().time.is_none())?;
-    let number = |number: u8| i8::try_from(number).ok();
-    Date::new(i16::try_from(date.year).ok()?, number(date.month)?, number(date.day)?).ok()
 }

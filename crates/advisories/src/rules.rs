@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 
-use lockdown_policy::{Problem, Problems, line_of};
+use lockdown_policy::{Problem, Problems, line_of, parse};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -186,6 +186,18 @@ impl fmt::Display for Verdict {
     }
 }
 
+impl Verdict {
+    /// As a sentence begins with it.
+    #[must_use]
+    pub fn capital(self) -> &'static str {
+        match self {
+            Self::No => "No",
+            Self::Conditional => "Conditional",
+            Self::Yes => "Yes",
+        }
+    }
+}
+
 impl std::str::FromStr for Verdict {
     type Err = String;
 
@@ -325,9 +337,10 @@ impl Rules {
     /// is missing, a rule of the boundary or a choice that does not exist.
     pub fn read(rules: (&Path, &str), conditions: (&Path, &str), boundary: &[&str]) -> Result<Self, Problems> {
         let mut problems = Problems::default();
-        let (Some(raw), Some(list)) =
-            (parse::<RawRules>(rules, &mut problems), parse::<RawConditions>(conditions, &mut problems))
-        else {
+        let (Some(raw), Some(list)) = (
+            parse::<RawRules>(rules.0, rules.1, &mut problems),
+            parse::<RawConditions>(conditions.0, conditions.1, &mut problems),
+        ) else {
             return Err(problems);
         };
         let RawRules { fact, question, choice } = raw;
@@ -411,13 +424,6 @@ struct RawChoice {
 #[serde(deny_unknown_fields)]
 struct RawConditions {
     condition: Vec<Spanned<Condition>>,
-}
-
-pub(crate) fn parse<T: serde::de::DeserializeOwned>(
-    (file, text): (&Path, &str),
-    problems: &mut Problems,
-) -> Option<T> {
-    toml::from_str(text).map_err(|error| problems.push(Problem::from_toml(file, text, &error))).ok()
 }
 
 fn read_choices(

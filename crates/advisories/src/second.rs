@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use lockdown_policy::{Problem, Problems, line_of};
+use lockdown_policy::{Problem, Problems, line_of, parse};
 use serde::Deserialize;
 use toml::Spanned;
 
 use crate::build::Build;
 use crate::corpus::Corpus;
 use crate::judgement::judge;
-use crate::rules::{Choices, Component, Verdict, parse};
+use crate::rules::{Choices, Component, Verdict};
 
 /// All of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl SecondReading {
     /// Every mistake, with its place.
     pub fn read(file: &Path, text: &str, corpus: &Corpus) -> Result<Self, Problems> {
         let mut problems = Problems::default();
-        let Some(raw) = parse::<Raw>((file, text), &mut problems) else { return Err(problems) };
+        let Some(raw) = parse::<Raw>(file, text, &mut problems) else { return Err(problems) };
         let mut readings: Vec<Reading> = Vec::new();
         for spanned in raw.reading {
             let line = line_of(text, &spanned.span());

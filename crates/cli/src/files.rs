@@ -48,6 +48,11 @@ pub(crate) fn read(path: &Path, longest: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Reads a file of text, likewise.
+pub(crate) fn read_text(path: &Path, longest: u64) -> Result<String> {
+    String::from_utf8(read(path, longest)?).with_context(|| format!("{} is no text", path.display()))
+}
+
 /// Refuses what may not be replaced: an input, and what is no file.
 pub(crate) fn refuse_output(output: &Path, inputs: &[Input]) -> Result<()> {
     match fs::symlink_metadata(output) {

@@ -25,11 +25,7 @@ pub(crate) fn run(arguments: &JudgeArguments) -> Result<ExitCode> {
     let terms = Terms::of(&arguments.terms, corpus.rules())?;
     let (name, text) = match &arguments.file {
         Some(file) if file.as_os_str() == "-" => (Path::new("standard input"), standard_input()?),
-        Some(file) => {
-            let bytes = files::read(file, LONGEST)?;
-            let text = String::from_utf8(bytes).with_context(|| format!("{} is no text", file.display()))?;
-            (file.as_path(), text)
-        }
+        Some(file) => (file.as_path(), files::read_text(file, LONGEST)?),
         None => {
             if let Some(output) = &arguments.output {
                 files::refuse_output(output, &[])?;
@@ -117,8 +113,8 @@ pub(crate) fn human(description: &Description, judgement: &Judgement<'_>) -> Str
 fn step_line(step: &Step<'_>) -> String {
     let about = step.condition.map_or_else(String::new, |condition| format!("{}: ", condition.text));
     let decided = match (&step.build, step.choice) {
-        (Some(build), _) => format!(" {} here: {build}.", capital(&step.verdict.to_string())),
-        (None, Some((name, chosen))) => format!(" {} by the choice --{name}.", capital(&chosen.to_string())),
+        (Some(build), _) => format!(" {} here: {build}.", step.verdict.capital()),
+        (None, Some((name, chosen))) => format!(" {} by the choice --{name}.", chosen.capital()),
         (None, None) => String::new(),
     };
     format!("{:<6} {about}{}{decided}", step.row.id, step.row.why)
@@ -155,9 +151,4 @@ pub(crate) fn json(judgement: &Judgement<'_>) -> Value {
         "overridden": judgement.overridden.as_ref().map(|overridden| overridden.reason.as_str()),
         "paragraph": paragraph(judgement),
     })
-}
-
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

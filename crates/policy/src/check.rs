@@ -65,7 +65,8 @@ pub(crate) fn load(folder: &Path) -> Result<Policy, Problems> {
     problems.into_result(Policy { boundary, reasons, xen, dom0, boot, hypercalls, privcmd, overlays })
 }
 
-fn files_in(folder: &Path, problems: &mut Problems) -> Vec<PathBuf> {
+/// The TOML files of a folder, by name.
+pub fn files_in(folder: &Path, problems: &mut Problems) -> Vec<PathBuf> {
     let listed = fs::read_dir(folder)
         .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>());
     match listed {
@@ -81,7 +82,8 @@ fn files_in(folder: &Path, problems: &mut Problems) -> Vec<PathBuf> {
     }
 }
 
-pub(crate) fn read(file: &Path, problems: &mut Problems) -> Option<String> {
+/// The text of a file.
+pub fn read(file: &Path, problems: &mut Problems) -> Option<String> {
     match fs::read_to_string(file) {
         Ok(text) => Some(text),
         Err(error) => {
@@ -91,7 +93,8 @@ pub(crate) fn read(file: &Path, problems: &mut Problems) -> Option<String> {
     }
 }
 
-pub(crate) fn parse<T: DeserializeOwned>(file: &Path, text: &str, problems: &mut Problems) -> Option<T> {
+/// What a text of TOML says.
+pub fn parse<T: DeserializeOwned>(file: &Path, text: &str, problems: &mut Problems) -> Option<T> {
     toml::from_str(text).map_err(|error| problems.push(Problem::from_toml(file, text, &error))).ok()
 }
 

@@ -19,7 +19,7 @@ mod problem;
 mod raw;
 pub mod render;
 
-pub use check::XEN_VERSIONS;
+pub use check::{XEN_VERSIONS, files_in, parse, read};
 pub use compile::Compiled;
 pub use hypercall::Hypercall;
 pub use model::ShapeRule;

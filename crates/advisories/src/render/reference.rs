@@ -123,13 +123,7 @@ fn choices(out: &mut String, corpus: &Corpus, statistics: &Statistics) {
     }
     out.push('\n');
     for choice in &corpus.rules().choices {
-        let _ = writeln!(
-            out,
-            "**{}** {} by default. {}\n",
-            choice.ask,
-            capital(&choice.default.to_string()),
-            choice.why
-        );
+        let _ = writeln!(out, "**{}** {} by default. {}\n", choice.ask, choice.default.capital(), choice.why);
     }
 }
 
@@ -220,9 +214,4 @@ fn gaps(out: &mut String, corpus: &Corpus) {
         let state = if gap.is_unused { "unused" } else { "unknown" };
         let _ = writeln!(out, "| {} | {state} | {} |", gap.xsa, gap.why);
     }
-}
-
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use lockdown_advisories::{Build, Choices, Kconfig, Rules};
 
 use crate::arguments::JudgementTerms;
@@ -48,8 +48,7 @@ impl Terms {
 }
 
 fn kconfig(path: &Path, wanted: &str) -> Result<Kconfig> {
-    let bytes = files::read(path, LONGEST)?;
-    let text = String::from_utf8(bytes).with_context(|| format!("{} is no text", path.display()))?;
+    let text = files::read_text(path, LONGEST)?;
     if let Some(program) = Kconfig::program(&text).filter(|program| *program != wanted) {
         bail!("{}: is a configuration of {program}, and not of {wanted}", path.display());
     }

@@ -73,8 +73,7 @@ impl Given {
 
 impl Description {
     fn read(path: &Path) -> Result<Self> {
-        let text = files::read(path, LONGEST)?;
-        let text = String::from_utf8(text).with_context(|| format!("{} is no text", path.display()))?;
+        let text = files::read_text(path, LONGEST)?;
         let description: Self = toml::from_str(&text).map_err(|error| anyhow!("{}: {error}", path.display()))?;
         // Nothing for a name alone, so that names stay as they were written.
         Ok(description.beside(path.parent().unwrap_or(Path::new(""))))

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail, ensure};
 use flate2::read::GzDecoder;
 use lockdown_advisories::{
-    Arch, Changelog, Component, Corpus, Description, History, LastBump, Said, Side, Skipped, Version,
+    Arch, Changelog, Component, Corpus, Description, History, LastBump, Said, Side, Skipped, Version, day,
 };
 use lockdown_image::Image;
 use lockdown_image::sbat::{Row, SECTION};
@@ -204,7 +204,7 @@ fn linux_version(text: &str) -> Result<Version> {
 
 fn last_bump(text: &str, component: Component) -> Result<LastBump> {
     // A day has two dashes between numbers, a version begins with two numbers and a dot between.
-    if let Some(date) = Corpus::day(text) {
+    if let Some(date) = day::read(text) {
         return Ok(LastBump::Date(date));
     }
     let version =
@@ -239,8 +239,7 @@ fn changelog(path: &Path) -> Result<Changelog> {
 }
 
 fn history(path: &Path) -> Result<History> {
-    let bytes = files::read(path, LONGEST)?;
-    let text = String::from_utf8(bytes).with_context(|| format!("{} is no text", path.display()))?;
+    let text = files::read_text(path, LONGEST)?;
     Ok(History::read(path, &text)?)
 }
 
