@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use serde::Deserialize;
+
 use crate::kconfig::Kconfig;
 use crate::rules::{Condition, Verdict};
 
 /// What an image is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Arch {
     /// x86.
     X86,
@@ -15,6 +18,15 @@ pub enum Arch {
 }
 
 impl Arch {
+    /// As people write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::X86 => "x86",
+            Self::Arm => "Arm",
+        }
+    }
+
     /// What a `.config` is for.
     #[must_use]
     pub fn of(config: &Kconfig) -> Option<Self> {
@@ -54,14 +66,15 @@ impl Build {
         if self.has_gate && !condition.refuses.is_empty() {
             return Some((Verdict::No, format!("the gate refuses {}", condition.refuses.join(", "))));
         }
-        if condition.kind == "arm" && self.arch == Some(Arch::X86) {
-            return Some((Verdict::No, "it is for x86".to_owned()));
+        if let (Some(only), Some(arch)) = (condition.arch, self.arch) {
+            if only != arch {
+                return Some((Verdict::No, format!("it is for {}", arch.name())));
+            }
         }
         let option = condition.kconfig.as_deref()?;
-        let config = if condition.of.as_deref() == Some("linux") { &self.linux } else { &self.xen };
+        let config = if condition.is_of_linux() { &self.linux } else { &self.xen };
         let is_set = config.as_ref()?.is_set(option)?;
-        let wanted = condition.value.as_deref() != Some("n");
-        let verdict = if is_set == wanted { Verdict::Yes } else { Verdict::No };
+        let verdict = if is_set == condition.wants_option() { Verdict::Yes } else { Verdict::No };
         Some((verdict, format!("CONFIG_{option} is {}set", if is_set { "" } else { "not " })))
     }
 }

@@ -11,6 +11,8 @@ use crate::rules::{About, Answer, Choices, Component, Condition, Row, Rules, Ver
 pub struct Step<'r> {
     /// The rule.
     pub row: &'r Row,
+    /// What it was asked about.
+    pub about: About,
     /// The condition that it was asked about, where it was.
     pub condition: Option<&'r Condition>,
     /// The open question that decided, and what was chosen.
@@ -148,7 +150,7 @@ impl<'a, 'r> Judge<'a, 'r> {
     }
 
     /// What a row's answer comes to.
-    fn step(&self, row: &'r Row) -> Step<'r> {
+    fn step(&self, about: About, row: &'r Row) -> Step<'r> {
         let (verdict, choice) = match &row.answer {
             Answer::Verdict(verdict) => (*verdict, None),
             Answer::Open(name) => {
@@ -158,14 +160,14 @@ impl<'a, 'r> Judge<'a, 'r> {
             Answer::Component(_) | Answer::IfBreach => (Verdict::Yes, None),
             Answer::Rule => (Verdict::Conditional, None),
         };
-        Step { row, condition: None, choice, build: None, verdict }
+        Step { row, about, condition: None, choice, build: None, verdict }
     }
 
     /// Of several words the one that goes furthest.
     fn strongest(&self, about: About, words: &Words<'_>, steps: &mut Vec<Step<'r>>) -> Verdict {
         let rows = words.iter().filter_map(|words| self.rules.row(about, words));
         let mut best: Option<Step<'r>> = None;
-        for step in rows.map(|row| self.step(row)) {
+        for step in rows.map(|row| self.step(about, row)) {
             if best.as_ref().is_none_or(|best| step.verdict > best.verdict) {
                 best = Some(step);
             }
@@ -196,14 +198,14 @@ impl<'a, 'r> Judge<'a, 'r> {
         if used.is_empty() {
             used.extend(rows.first());
         }
-        steps.extend(used.into_iter().map(|row| Step { verdict, ..self.step(row) }));
+        steps.extend(used.into_iter().map(|row| Step { verdict, ..self.step(About::Component, row) }));
         verdict
     }
 
     fn condition_step(&self, name: &str) -> Option<Step<'r>> {
         let condition = self.rules.condition(name)?;
         let row = self.rules.row(About::Conditions, &[("need", &condition.kind)])?;
-        let mut step = Step { condition: Some(condition), ..self.step(row) };
+        let mut step = Step { condition: Some(condition), ..self.step(About::Conditions, row) };
         if let Some((verdict, why)) = self.build.decides(condition) {
             step = Step { choice: None, build: Some(why), verdict, ..step };
         }
@@ -231,7 +233,7 @@ impl<'a, 'r> Judge<'a, 'r> {
         let Some(row) = self.rules.row(About::Fix, &[("fix", &self.description.fix.kind)]) else {
             return (Verdict::No, false);
         };
-        let step = self.step(row);
+        let step = self.step(About::Fix, row);
         let verdict = step.verdict;
         steps.push(step);
         (verdict, row.answer == Answer::Rule)
@@ -252,7 +254,7 @@ impl<'a, 'r> Judge<'a, 'r> {
             _ => Issue::No,
         };
         let verdict = if issue == Issue::No { Verdict::No } else { Verdict::Yes };
-        steps.push(Step { verdict, ..self.step(row) });
+        steps.push(Step { verdict, ..self.step(About::Issue, row) });
         issue
     }
 
@@ -269,7 +271,7 @@ impl<'a, 'r> Judge<'a, 'r> {
             let needs: Vec<_> = steps
                 .iter()
                 .filter(|step| step.verdict == Verdict::Conditional)
-                .filter_map(|step| step.condition.map(needed))
+                .filter_map(|step| step.condition.map(Condition::requirement))
                 .collect();
             ways.push((needs, steps));
         }
@@ -283,7 +285,7 @@ impl<'a, 'r> Judge<'a, 'r> {
         }
         let undecided = |steps: &[Step<'r>]| -> Vec<String> {
             let open = steps.iter().filter(|step| step.build.is_none()).filter_map(|step| step.condition);
-            open.flat_map(excluded).collect()
+            open.flat_map(Condition::without).collect()
         };
         let mut not_if: Vec<Vec<String>> = vec![Vec::new()];
         for (_, steps) in &ways {
@@ -329,29 +331,4 @@ impl<'a, 'r> Judge<'a, 'r> {
 fn contradicts(exclusions: &[String]) -> bool {
     let opposite = |text: &String| text.strip_suffix("=n").map(|option| format!("{option}=y"));
     exclusions.iter().filter_map(opposite).any(|opposite| exclusions.contains(&opposite))
-}
-
-fn needed(condition: &Condition) -> String {
-    let whose = if condition.of.as_deref() == Some("linux") { " in dom0's kernel" } else { "" };
-    match &condition.kconfig {
-        Some(option) => {
-            format!("CONFIG_{option}={}{whose}", condition.value.as_deref().unwrap_or("y"))
-        }
-        None => condition.text.clone(),
-    }
-}
-
-/// The ways to be without a condition.
-fn excluded(condition: &Condition) -> Vec<String> {
-    let mut texts = Vec::new();
-    if let Some(option) = &condition.kconfig {
-        let whose = if condition.of.as_deref() == Some("linux") { " in dom0's kernel" } else { "" };
-        let value = if condition.value.as_deref() == Some("n") { "y" } else { "n" };
-        texts.push(format!("CONFIG_{option}={value}{whose}"));
-    }
-    texts.extend(condition.option.as_ref().map(|option| format!("{option} on the signed command line")));
-    if !condition.refuses.is_empty() {
-        texts.push(format!("a Xen that refuses {}", condition.refuses.join(", ")));
-    }
-    texts
 }

@@ -9,6 +9,8 @@ use lockdown_policy::{Problem, Problems, line_of, parse};
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::build::Arch;
+
 /// How far an issue goes, or how far a condition is met. Less is the weaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verdict {
@@ -101,8 +103,6 @@ pub struct Question {
     pub asks: Vec<String>,
     /// It in words.
     pub title: String,
-    /// The rules of the boundary that it serves.
-    pub boundary: Vec<String>,
     /// Its rows. Each combination of words is in exactly one.
     pub rows: Vec<Row>,
 }
@@ -114,6 +114,8 @@ pub struct Row {
     pub id: String,
     /// The words of each fact that it is for; a fact that is not there may be any.
     pub when: BTreeMap<String, Vec<String>>,
+    /// The rules of the boundary that it applies.
+    pub boundary: Vec<String>,
     /// What it answers.
     pub answer: Answer,
     /// Why.
@@ -149,6 +151,8 @@ pub struct Condition {
     pub value: Option<String>,
     /// Whose option it is: `xen` unless said, or `linux`.
     pub of: Option<String>,
+    /// The only architecture that has it: `arm`. An image for another one is without it.
+    pub arch: Option<Arch>,
     /// What signed text can say to be without it.
     pub option: Option<String>,
     /// The operations whose refusal by a locked Xen takes it away.
@@ -269,6 +273,44 @@ impl Answer {
             About::Fix => matches!(self, Self::Verdict(_) | Self::Rule),
             About::Issue => matches!(self, Self::Verdict(Verdict::Yes | Verdict::No) | Self::IfBreach),
         }
+    }
+}
+
+impl Condition {
+    /// What has to hold for it, in a build.
+    #[must_use]
+    pub fn requirement(&self) -> String {
+        match &self.kconfig {
+            Some(option) => {
+                format!("CONFIG_{option}={}{}", if self.wants_option() { "y" } else { "n" }, self.whose())
+            }
+            None => self.text.clone(),
+        }
+    }
+
+    /// The ways to be without it.
+    #[must_use]
+    pub fn without(&self) -> Vec<String> {
+        let value = if self.wants_option() { "n" } else { "y" };
+        let option = self.kconfig.as_ref().map(|option| format!("CONFIG_{option}={value}{}", self.whose()));
+        let line = self.option.as_ref().map(|option| format!("{option} on the signed command line"));
+        let refused = self.refuses.join(", ");
+        let refused = (!refused.is_empty()).then(|| format!("a Xen that refuses {refused}"));
+        [option, line, refused].into_iter().flatten().collect()
+    }
+
+    /// Whether its build option has to be set, and not to be unset.
+    pub(crate) fn wants_option(&self) -> bool {
+        self.value.as_deref() != Some("n")
+    }
+
+    /// Whether its build option is one of dom0's kernel.
+    pub(crate) fn is_of_linux(&self) -> bool {
+        self.of.as_deref() == Some("linux")
+    }
+
+    fn whose(&self) -> &'static str {
+        if self.is_of_linux() { " in dom0's kernel" } else { "" }
     }
 }
 
@@ -398,7 +440,6 @@ struct RawQuestion {
     about: About,
     asks: Vec<String>,
     title: String,
-    boundary: Vec<String>,
     rows: Vec<Spanned<RawRow>>,
 }
 
@@ -406,6 +447,7 @@ struct RawQuestion {
 #[serde(deny_unknown_fields)]
 struct RawRow {
     id: String,
+    boundary: Vec<String>,
     when: BTreeMap<String, Vec<String>>,
     answer: String,
     why: String,
@@ -459,13 +501,10 @@ fn read_questions(
     let mut questions: Vec<Question> = Vec::new();
     for spanned in raw {
         let line = line_at(&spanned.span());
-        let RawQuestion { id, about, asks, title, boundary: serves, rows: raw } = spanned.into_inner();
+        let RawQuestion { id, about, asks, title, rows: raw } = spanned.into_inner();
         let mut complain = |line: usize, message: String| problems.push(Problem::new(file, line, message));
         if questions.iter().any(|question| question.id == id || question.about == about) {
             complain(line, format!("question {id} stands twice, or another one is about the same"));
-        }
-        for rule in serves.iter().filter(|rule| !boundary.contains(&rule.as_str())) {
-            complain(line, format!("question {id}: the boundary has no rule {rule}"));
         }
         for fact in asks.iter().filter(|name| !facts.iter().any(|fact| fact.name == **name)) {
             complain(line, format!("question {id} asks for {fact:?}, which is no fact"));
@@ -473,7 +512,13 @@ fn read_questions(
         let mut rows: Vec<Row> = Vec::new();
         for spanned in raw {
             let line = line_at(&spanned.span());
-            let RawRow { id: row, when, answer, why } = spanned.into_inner();
+            let RawRow { id: row, boundary: applies, when, answer, why } = spanned.into_inner();
+            if applies.is_empty() {
+                complain(line, format!("rule {row} applies no rule of the boundary"));
+            }
+            for rule in applies.iter().filter(|rule| !boundary.contains(&rule.as_str())) {
+                complain(line, format!("rule {row}: the boundary has no rule {rule}"));
+            }
             if rows.iter().any(|other| other.id == row) || !row.starts_with(&format!("{id}.")) {
                 complain(line, format!("rule {row} stands twice, or is not of question {id}"));
             }
@@ -495,7 +540,7 @@ fn read_questions(
                     complain(line, format!("rule {row} leaves open {choice:?}, which is no choice"));
                 }
             }
-            rows.push(Row { id: row, when, answer, why });
+            rows.push(Row { id: row, boundary: applies, when, answer, why });
         }
         for words in combinations(&asks, facts) {
             let found: Vec<_> = rows.iter().filter(|row| row.is_for(&words)).map(|row| row.id.as_str()).collect();
@@ -511,7 +556,7 @@ fn read_questions(
                 }
             }
         }
-        questions.push(Question { id, about, asks, title, boundary: serves, rows });
+        questions.push(Question { id, about, asks, title, rows });
     }
     let all = [About::Component, About::Effect, About::Attacker, About::Conditions, About::Fix, About::Issue];
     for about in all.iter().filter(|about| !questions.iter().any(|question| question.about == **about)) {

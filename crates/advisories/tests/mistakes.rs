@@ -56,11 +56,8 @@ fn each_combination_is_decided_once() {
 
 #[test]
 fn rules_are_checked_against_what_they_name() {
-    rules_say(
-        "boundary = [\"B1\", \"B12\"]",
-        "boundary = [\"B1\", \"B99\"]",
-        "question J3: the boundary has no rule B99",
-    );
+    rules_say("boundary = [\"B1\", \"B12\"]", "boundary = [\"B99\"]", "rule J6.4: the boundary has no rule B99");
+    rules_say("boundary = [\"B1\", \"B12\"]", "boundary = []", "rule J6.4 applies no rule of the boundary");
     rules_say("asks = [\"fix\"]", "asks = [\"fixes\"]", "question J5 asks for \"fixes\", which is no fact");
     rules_say(
         "effect = [\"secret\"]",

@@ -125,6 +125,7 @@ pub(crate) fn json(judgement: &Judgement<'_>) -> Value {
     let step = |step: &Step<'_>| {
         json!({
             "rule": step.row.id,
+            "boundary": step.row.boundary,
             "verdict": step.verdict.to_string(),
             "condition": step.condition.map(|condition| condition.name.as_str()),
             "choice": step.choice.map(|(name, _)| name),

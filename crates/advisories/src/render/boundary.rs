@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::reference::NOTICE;
 use crate::corpus::Corpus;
-use crate::rules::{Fact, Rules};
+use crate::rules::{About, Fact, Rules};
 
 pub(super) fn document(corpus: &Corpus, boundary: &str, procedure: &str) -> String {
     let mut out = NOTICE.to_owned();
@@ -22,12 +22,11 @@ fn rules(out: &mut String, rules: &Rules) {
          What a description says in several words (three attackers, say) is judged by the one that goes furthest, and of several ways to an issue by the easiest.\n\n",
     );
     for question in &rules.questions {
-        let _ =
-            writeln!(out, "## {}: {}\nServes {}.\n", question.id, question.title, question.boundary.join(", "));
-        let _ = writeln!(out, "| rule | {} | answer | why |", question.asks.join(" | "));
+        let _ = writeln!(out, "## {}: {}\n", question.id, question.title);
+        let _ = writeln!(out, "| rule | {} | answer | why | boundary |", question.asks.join(" | "));
         let _ = writeln!(
             out,
-            "| --- | {} | --- | --- |",
+            "| --- | {} | --- | --- | --- |",
             question.asks.iter().map(|_| "---").collect::<Vec<_>>().join(" | ")
         );
         for row in &question.rows {
@@ -36,7 +35,15 @@ fn rules(out: &mut String, rules: &Rules) {
                 .iter()
                 .map(|fact| row.when.get(fact).map_or_else(|| "any".to_owned(), |words| words.join(", ")))
                 .collect();
-            let _ = writeln!(out, "| {} | {} | {} | {} |", row.id, cells.join(" | "), row.answer, row.why);
+            let _ = writeln!(
+                out,
+                "| {} | {} | {} | {} | {} |",
+                row.id,
+                cells.join(" | "),
+                row.answer,
+                row.why,
+                row.boundary.join(", ")
+            );
         }
         out.push('\n');
     }
@@ -48,26 +55,20 @@ fn rules(out: &mut String, rules: &Rules) {
     for fact in &rules.facts {
         words(out, fact);
     }
-    out.push_str(
-        "## `ways`: What does it need?\nA list of ways to the issue, each a list of these; each kind is judged by J4.\n\n\
+    let judged = rules.question(About::Conditions).map_or("", |question| question.id.as_str());
+    let _ = write!(
+        out,
+        "## `ways`: What does it need?\nA list of ways to the issue, each a list of these; each kind is judged by {judged}.\n\n\
          | condition | what | kind | not there with |\n| --- | --- | --- | --- |\n",
     );
     for condition in &rules.conditions {
-        let mut without = Vec::new();
-        if let Some(option) = &condition.kconfig {
-            let value = if condition.value.as_deref() == Some("n") { "y" } else { "n" };
-            let whose = if condition.of.as_deref() == Some("linux") { " in dom0's kernel" } else { "" };
-            without.push(format!("`CONFIG_{option}={value}`{whose}"));
-        }
-        without.extend(condition.option.as_ref().map(|option| format!("`{option}`, signed")));
-        without.extend(condition.refuses.iter().map(|name| format!("a Xen that refuses `{name}`")));
         let _ = writeln!(
             out,
             "| `{}` | {} | {} | {} |",
             condition.name,
             condition.text,
             condition.kind,
-            without.join(", or ")
+            condition.without().join(", or ")
         );
     }
 }

@@ -1,7 +1,7 @@
 //! A paragraph on the boundary, ready for an advisory.
 
-use crate::judgement::{Issue, Judgement, Step};
-use crate::rules::{Component, Verdict};
+use crate::judgement::{Issue, Judgement};
+use crate::rules::{About, Component, Verdict};
 
 /// What an advisory can say of the boundary, in plain text.
 #[must_use]
@@ -9,7 +9,7 @@ pub fn paragraph(judgement: &Judgement<'_>) -> String {
     let mut sentences = Vec::new();
     let applied = judgement.rules().join(", ");
     let reasons = |verdict: Verdict| -> String {
-        let steps = judgement.steps.iter().filter(|step| step.verdict == verdict && !is_about_issue(step));
+        let steps = judgement.steps.iter().filter(|step| step.verdict == verdict && step.about != About::Issue);
         steps.map(|step| format!(" {}", step.row.why)).collect()
     };
     match (&judgement.overridden, judgement.breach) {
@@ -64,8 +64,4 @@ pub fn paragraph(judgement: &Judgement<'_>) -> String {
         sentences.push("Without this boundary it is no security issue.".to_owned());
     }
     sentences.join(" ")
-}
-
-fn is_about_issue(step: &Step<'_>) -> bool {
-    step.row.id.starts_with("J6.")
 }

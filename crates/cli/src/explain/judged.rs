@@ -106,13 +106,13 @@ fn gap_entry(gap: &Gap) -> Judged {
 }
 
 fn question_entry(question: &Question) -> Judged {
-    let mut text = format!("{}: {} (serves {})\n", question.id, question.title, question.boundary.join(", "));
+    let mut text = format!("{}: {}\n", question.id, question.title);
     for row in &question.rows {
         let _ = writeln!(text, "  {:<6} {:<22} {}", row.id, row.answer.to_string(), row.why);
     }
     let rules: Vec<_> = question.rows.iter().map(|row| row.id.as_str()).collect();
     let json = json!({
-        "is": "question", "name": question.id, "title": question.title, "boundary": question.boundary, "rules": rules,
+        "is": "question", "name": question.id, "title": question.title, "rules": rules,
     });
     Judged { text, json }
 }
@@ -122,7 +122,8 @@ fn row_entry(question: &Question, row: &Row, corpus: &Corpus) -> Judged {
     for (fact, words) in &row.when {
         let _ = writeln!(text, "  {fact:<12}{}", words.join(", "));
     }
-    let _ = writeln!(text, "  {:<12}{}\n\n{}", "answer", row.answer, row.why);
+    let _ = writeln!(text, "  {:<12}{}", "answer", row.answer);
+    let _ = writeln!(text, "  {:<12}{}\n\n{}", "boundary", row.boundary.join(", "), row.why);
     let choices = Choices::of(corpus.rules());
     let used: Vec<_> = corpus
         .advisories()
@@ -142,7 +143,7 @@ fn row_entry(question: &Question, row: &Row, corpus: &Corpus) -> Judged {
     }
     let json = json!({
         "is": "judgement-rule", "name": row.id, "question": question.id, "when": row.when,
-        "answer": row.answer.to_string(), "why": row.why, "advisories": used,
+        "answer": row.answer.to_string(), "boundary": row.boundary, "why": row.why, "advisories": used,
     });
     Judged { text, json }
 }
@@ -150,15 +151,8 @@ fn row_entry(question: &Question, row: &Row, corpus: &Corpus) -> Judged {
 fn condition_entry(condition: &Condition, corpus: &Corpus) -> Judged {
     let mut text = format!("{} (what an issue can need)\n  {:<12}{}\n", condition.name, "what", condition.text);
     let _ = writeln!(text, "  {:<12}{}", "kind", condition.kind);
-    if let Some(option) = &condition.kconfig {
-        let whose = if condition.of.as_deref() == Some("linux") { " of dom0's kernel" } else { "" };
-        let _ = writeln!(text, "  {:<12}CONFIG_{option}{whose}", "built by");
-    }
-    if let Some(option) = &condition.option {
-        let _ = writeln!(text, "  {:<12}{option} on the signed command line", "without");
-    }
-    if !condition.refuses.is_empty() {
-        let _ = writeln!(text, "  {:<12}the gate refuses {}", "without", condition.refuses.join(", "));
+    for without in condition.without() {
+        let _ = writeln!(text, "  {:<12}{without}", "not with");
     }
     let needed: Vec<_> = corpus
         .advisories()
@@ -168,7 +162,7 @@ fn condition_entry(condition: &Condition, corpus: &Corpus) -> Judged {
     let _ = writeln!(text, "\nNeeded by {} advisories", needed.len());
     let json = json!({
         "is": "condition", "name": condition.name, "text": condition.text, "kind": condition.kind,
-        "kconfig": condition.kconfig, "option": condition.option, "refuses": condition.refuses, "advisories": needed,
+        "without": condition.without(), "advisories": needed,
     });
     Judged { text, json }
 }
