@@ -167,3 +167,35 @@ fn answers_that_end_too_early_are_no_description() {
     assert!(err.ends_with("error: the answers end before the questions do: nothing was judged\n"), "{err}");
     assert!(!folder.path().join("new.toml").exists());
 }
+
+#[test]
+fn a_judgement_against_the_rules_shows_as_one() {
+    let text = format!("{ISSUE}\n[override]\njudgement = \"no\"\nreason = \"Shown to be harmless.\"\n");
+    let (status, document) = answer(&text, &[]);
+    assert_eq!(
+        (status, &document["judgement"], &document["overridden"]),
+        (0, &"no".into(), &"Shown to be harmless.".into())
+    );
+    let (_, out, _, _) = judge(&text, &["issue.toml"], "");
+    assert!(out.contains("  breach                yes\n  SBAT                  no generation rises\n"), "{out}");
+    assert!(out.contains("  against the rules     Shown to be harmless.\n"), "{out}");
+    assert!(out.contains("This is a decision against the rules ("), "{out}");
+}
+
+#[test]
+fn what_is_published_and_closes_nothing_is_not_called_a_fix() {
+    let partial = format!("{}\n[fix]\nkind = \"partial\"\n", ISSUE.replace("not-ruled-out", "stated"));
+    let (status, document) = answer(&partial, &[]);
+    assert_eq!((status, &document["judgement"], &document["breach"]), (1, &"conditional".into(), &"yes".into()));
+    assert!(document["paragraph"].as_str().unwrap().contains("in the first release that closes it"), "{document}");
+    let (_, document) = answer(&partial.replace("partial", "documentation"), &[]);
+    assert_eq!((&document["becomes_rule"], &document["bump"]), (&true.into(), &serde_json::json!([])));
+    assert!(document["paragraph"].as_str().unwrap().contains("nothing to revoke and no SBAT generation rises"));
+}
+
+#[test]
+fn a_read_of_which_more_is_claimed_is_looked_at() {
+    let read = ISSUE.replace("\"write\"", "\"read\"");
+    assert_eq!(answer(&read, &[]).1["judgement"], "conditional");
+    assert_eq!(answer(&read.replace("not-ruled-out", "silent"), &[]).1["judgement"], "no");
+}

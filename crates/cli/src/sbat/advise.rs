@@ -60,9 +60,12 @@ fn refuse_stale(side: &Side, corpus: &Corpus, is_allowed: bool) -> Result<()> {
     }
     let branch = releases.newest(Some(side.version.release.branch)).or_else(|| releases.newest(None));
     let newest = branch.map_or_else(String::new, |newest| format!(", and know Xen up to {newest} there"));
-    let last = corpus.last().map_or_else(String::new, lockdown_advisories::Description::name);
+    let last = corpus.last().map_or_else(String::new, |last| {
+        let date = last.date.map_or_else(String::new, |date| format!(" of {date}"));
+        format!("{}{date}", last.name())
+    });
     bail!(
-        "Xen {} is newer than the data: they end at {last} of {}{newest}; take a newer xen-lockdown, or say --allow-stale",
+        "Xen {} is newer than the data: they end at {last}, were looked for until {}{newest}; take a newer xen-lockdown, or say --allow-stale",
         side.version,
         releases.until
     )

@@ -42,91 +42,91 @@ impl Given {
             None => FromImage::default(),
         };
         let changelog = arguments.changelog.as_deref().map(changelog).transpose()?;
-        let history = arguments.history.as_deref().map(history).transpose()?;
-        for Skipped { xsa, .. } in history.iter().flat_map(|history| &history.skipped) {
-            known(*xsa, corpus).context("a skipped advisory")?;
-        }
+        let history = arguments.history.as_deref().map(|path| history(path, corpus)).transpose()?;
         let fixed = arguments.fixed.iter().map(|text| advisory(text, corpus)).collect::<Result<Vec<_>>>()?;
-        let xen = match (&arguments.xen, &changelog, &arguments.changelog) {
-            (Some(text), _, _) => Some(Version::read(text).context("--xen")?),
-            (None, Some(changelog), Some(path)) if image.xen.is_none() => {
-                let first = changelog.uploads.first().and_then(|upload| upload.version.as_deref());
-                let Some(first) = first else {
-                    bail!(
-                        "{}: its first entry says no version, as Debian's do: say --xen VERSION",
-                        path.display()
-                    );
-                };
-                Some(Version::read(first).with_context(|| path.display().to_string())?)
-            }
-            (None, _, _) => image.xen,
+        let xen = match (&arguments.xen, image.xen) {
+            (Some(text), _) => Some(Version::read(text).context("--xen")?),
+            (None, Some(version)) => Some(version),
+            (None, None) => changelog.as_ref().map(newest).transpose()?,
         };
         let linux = match &arguments.linux {
             Some(text) => Some(linux_version(text).context("--linux")?),
             None => image.linux,
         };
-        let skipped: BTreeMap<u16, String> = history
-            .iter()
-            .flat_map(|history| &history.skipped)
-            .map(|skipped| (skipped.xsa, skipped.why.clone()))
-            .collect();
-        let since = match &arguments.since {
-            Some(text) => Some(last_bump(text, Component::Xen).context("--since")?),
-            None => None,
-        };
+        let since = arguments.since.as_deref().map(|text| last_bump(text, Component::Xen).context("--since"));
+        let since = since.transpose()?;
         let linux_since = match &arguments.linux_since {
             Some(text) => Some(last_bump(text, Component::LinuxDom0).context("--linux-since")?),
             // A version of Xen is none of Linux.
             None => since.clone().filter(|since| matches!(since, LastBump::Date(_))),
         };
-        if xen.is_none() && arguments.since.is_some() && linux_since.is_none() {
+        if xen.is_none() && since.is_some() && linux_since.is_none() {
             bail!("--since with a version is about Xen, and no Xen is given: say --linux-since");
         }
+        let skipped: BTreeMap<u16, String> = history
+            .iter()
+            .flat_map(|(_, history)| &history.skipped)
+            .map(|skipped| (skipped.xsa, skipped.why.clone()))
+            .collect();
         let mut sides = Vec::new();
-        for (component, version, generation, since) in [
-            (Component::Xen, xen, arguments.generation.or(image.xen_generation), since),
-            (Component::LinuxDom0, linux, image.linux_generation, linux_since),
+        for (component, version, generation, since, changelog) in [
+            (Component::Xen, xen, arguments.generation.or(image.xen_generation), since, changelog),
+            (Component::LinuxDom0, linux, image.linux_generation, linux_since, None),
         ] {
             let Some(version) = version else { continue };
-            let mut generation = generation;
-            let mut last = since;
-            if let (Some(history), Some(path)) = (&history, &arguments.history) {
-                match history.began(component, generation) {
-                    Some(began) => {
-                        generation = Some(began.number);
-                        last = Some(match &began.version {
-                            Some(version) => LastBump::Version(version.clone(), None),
-                            None => LastBump::Date(began.date),
-                        });
-                    }
-                    None if generation.is_some() && component == Component::Xen => bail!(
-                        "{}: no generation {} of {component} stands in it",
-                        path.display(),
-                        generation.unwrap_or_default()
-                    ),
-                    None => {}
-                }
-            }
+            let (generation, mut last) = match &history {
+                Some(history) => began(history, component, generation)?,
+                None => (generation, since),
+            };
             let mut said = Said::default();
-            let of_xen = if component == Component::Xen { changelog.as_ref() } else { None };
-            if let (Some(changelog), Some(path)) = (of_xen, &arguments.changelog) {
-                said = entry(changelog, &version, path)?;
+            if let Some(changelog) = &changelog {
+                said = entry(changelog, &version)?;
                 if let Some(LastBump::Version(then, said)) = &mut last {
-                    *said = changelog.at(&then.text);
+                    *said = changelog.1.at(&then.text);
                 }
             }
             said.fixed.extend(fixed.iter().map(|xsa| (*xsa, "by --fixed".to_owned())));
             said.doubtful.retain(|xsa| !fixed.contains(xsa));
             check_last(last.as_ref(), &version, component, corpus, arguments.allow_stale)?;
-            let side = Side { component, version, said, last, skipped: skipped.clone() };
-            sides.push((side, generation));
+            sides.push((Side { component, version, said, last, skipped: skipped.clone() }, generation));
         }
         Ok(Self { sides, arch: image.arch })
     }
 }
 
+/// What was read, with the name of its file.
+type Named<'a, T> = (&'a Path, T);
+
+/// The version of a changelog's newest entry.
+fn newest((path, changelog): &Named<'_, Changelog>) -> Result<Version> {
+    let name = path.display();
+    let first = changelog.uploads.first().and_then(|upload| upload.version.as_deref());
+    let first = first
+        .with_context(|| format!("{name}: its first entry says no version, as Debian's do: say --xen VERSION"))?;
+    Version::read(first).with_context(|| name.to_string())
+}
+
+/// By a record: the generation, the newest one if none is given, and when it began.
+fn began(
+    (path, history): &Named<'_, History>,
+    component: Component,
+    generation: Option<u16>,
+) -> Result<(Option<u16>, Option<LastBump>)> {
+    match (history.began(component, generation), generation) {
+        (Some(began), _) => {
+            let last = match &began.version {
+                Some(version) => LastBump::Version(version.clone(), None),
+                None => LastBump::Date(began.date),
+            };
+            Ok((Some(began.number), Some(last)))
+        }
+        (None, Some(number)) => bail!("{}: no generation {number} of {component} stands in it", path.display()),
+        (None, None) => Ok((None, None)),
+    }
+}
+
 /// What a changelog says of a version. One with versions has to have that one: another package's fixes are not this one's.
-fn entry(changelog: &Changelog, version: &Version, path: &Path) -> Result<Said> {
+fn entry((path, changelog): &Named<'_, Changelog>, version: &Version) -> Result<Said> {
     if !changelog.has_versions() {
         return Ok(changelog.whole());
     }
@@ -213,7 +213,7 @@ fn last_bump(text: &str, component: Component) -> Result<LastBump> {
     Ok(LastBump::Version(version, None))
 }
 
-fn changelog(path: &Path) -> Result<Changelog> {
+fn changelog(path: &Path) -> Result<Named<'_, Changelog>> {
     let bytes = files::read(path, LONGEST)?;
     let mut plain = Vec::new();
     let bytes = if bytes.starts_with(&[0x1f, 0x8b]) {
@@ -235,12 +235,15 @@ fn changelog(path: &Path) -> Result<Changelog> {
     if !changelog.names_any() {
         bail!("{}: names no advisory (XSA-309): it is no changelog of Xen's", path.display());
     }
-    Ok(changelog)
+    Ok((path, changelog))
 }
 
-fn history(path: &Path) -> Result<History> {
-    let text = files::read_text(path, LONGEST)?;
-    Ok(History::read(path, &text)?)
+fn history<'a>(path: &'a Path, corpus: &Corpus) -> Result<Named<'a, History>> {
+    let history = History::read(path, &files::read_text(path, LONGEST)?)?;
+    for Skipped { xsa, .. } in &history.skipped {
+        known(*xsa, corpus).with_context(|| format!("{}: a skipped advisory", path.display()))?;
+    }
+    Ok((path, history))
 }
 
 fn from_image(path: &Path, arguments: &SbatAdviseArguments) -> Result<FromImage> {
@@ -263,16 +266,15 @@ fn from_image(path: &Path, arguments: &SbatAdviseArguments) -> Result<FromImage>
     };
     let kernel = inspected.kernel.as_ref().and_then(|kernel| kernel.release());
     let linux_version = match (kernel, linux) {
-        (Some(release), _) if arguments.linux.is_none() => {
-            Some(linux_version(release).with_context(|| format!("{name}:.kernel"))?)
-        }
-        (None, Some(row)) if arguments.linux.is_none() => Some(version(row)?),
-        _ => None,
+        // What is said on the command line counts, and the image's need not be one.
+        _ if arguments.linux.is_some() => None,
+        (Some(release), _) => Some(linux_version(release).with_context(|| format!("{name}:.kernel"))?),
+        (None, row) => row.map(version).transpose()?,
     };
     Ok(FromImage {
         xen: if arguments.xen.is_some() { None } else { Some(version(xen)?) },
         xen_generation: Some(xen.generation),
-        linux: linux_version.filter(|_| arguments.linux.is_none()),
+        linux: linux_version,
         linux_generation: linux.map(|row| row.generation),
         arch: match inspected.headers.machine {
             0x8664 => Some(Arch::X86),
