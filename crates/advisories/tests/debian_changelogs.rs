@@ -1,7 +1,7 @@
 //! The releases that `policy/advisories` says have a fix, against what the changelogs of Debian's Xen packages say: each upload of
 //! the 4.17 and the 4.20 package, in both directions.
 //!
-//! Fetches Debian's packages, so `make advisories` runs it and not `cargo test`.
+//! Fetches Debian's packages, so `make advisories`, and so `make test`, runs it and not `cargo test`.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -96,13 +96,13 @@ fn compare(release: Release, branch: (u16, u16)) {
 }
 
 #[test]
-#[ignore = "fetches Debian's packages; `make advisories` runs it"]
+#[ignore = "fetches Debian's packages: `make advisories`, and so `make test`, runs it"]
 fn releases_of_fixes_are_those_of_the_4_20_package() {
     compare(Release::Trixie, (4, 20));
 }
 
 #[test]
-#[ignore = "fetches Debian's packages; `make advisories` runs it"]
+#[ignore = "fetches Debian's packages: `make advisories`, and so `make test`, runs it"]
 fn releases_of_fixes_are_those_of_the_4_17_package() {
     compare(Release::Bookworm, (4, 17));
 }

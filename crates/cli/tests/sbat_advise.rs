@@ -411,7 +411,7 @@ fn confirm(release: Release, hypervisor: &str, since: &str) -> (BTreeSet<u64>, B
 }
 
 #[test]
-#[ignore = "fetches Debian's packages; `make advisories` runs it"]
+#[ignore = "fetches Debian's packages: `make advisories`, and so `make test`, runs it"]
 fn debians_4_20_has_nothing_open_that_its_changelog_names() {
     let (open, fixed) = confirm(Release::Trixie, "xen-hypervisor-4.20-amd64", "4.20.2");
     assert!(fixed.is_superset(&[480, 486, 500, 501].into()), "{fixed:?}");
@@ -428,7 +428,7 @@ fn debians_4_20_has_nothing_open_that_its_changelog_names() {
 }
 
 #[test]
-#[ignore = "fetches Debian's packages; `make advisories` runs it"]
+#[ignore = "fetches Debian's packages: `make advisories`, and so `make test`, runs it"]
 fn debians_4_17_has_nothing_open_that_its_changelog_names() {
     let (_, fixed) = confirm(Release::Bookworm, "xen-hypervisor-4.17-amd64", "4.17.0");
     assert!(fixed.is_superset(&[427, 428, 430, 438, 442].into()), "{fixed:?}");
