@@ -95,7 +95,7 @@ impl Corpus {
         let releases = Releases::read(sources.releases.0, sources.releases.1)?;
         let mut records: BTreeMap<u16, Record> = BTreeMap::new();
         for (file, text) in &sources.advisories {
-            let record = match Record::read(file, text, &rules) {
+            let record = match Record::read(file, text, &rules, &releases) {
                 Ok(record) => record,
                 Err(found) => {
                     problems.0.extend(found.0);
@@ -105,9 +105,13 @@ impl Corpus {
             let xsa = record.xsa();
             if let Some(other) = records.get(&xsa) {
                 let message = format!("XSA-{xsa} stands in {} already", other.file().display());
-                problems.push(Problem::new(file, 1, message));
+                problems.push(Problem::new(file, record.line(), message));
             } else if file.file_name().is_none_or(|name| name != format!("xsa-{xsa}.toml").as_str()) {
-                problems.push(Problem::new(file, 1, format!("XSA-{xsa} stands in a file xsa-{xsa}.toml")));
+                problems.push(Problem::new(
+                    file,
+                    record.line(),
+                    format!("XSA-{xsa} stands in a file xsa-{xsa}.toml"),
+                ));
             }
             records.insert(xsa, record);
         }
@@ -178,37 +182,13 @@ impl Corpus {
             problems.push(Problem::new(file.parent().unwrap_or(file), 0, message));
         }
         for advisory in self.advisories() {
-            let mut complain = |message: String| problems.push(Problem::new(&advisory.file, 0, message));
-            if advisory.xsa.is_some_and(|xsa| xsa < FIRST) {
-                complain(format!("the data begin with XSA-{FIRST}"));
-            }
-            let until = self.releases.until;
-            if advisory.date.is_some_and(|date| date > until) {
-                complain(format!(
-                    "it is dated after {until}, until which releases.toml says advisories were looked for"
-                ));
-            }
-            for release in advisory.fix.xen.iter().filter(|release| !self.releases.has(**release)) {
-                if self.releases.has_branch(release.branch) {
-                    complain(format!("releases.toml knows no Xen {release}"));
-                } else {
-                    complain(format!(
-                        "releases.toml knows no branch of Xen {}.{}",
-                        release.branch.0, release.branch.1
-                    ));
-                }
-            }
-            let fix = &advisory.fix;
-            let named = fix.same_as.iter().chain(&fix.supersedes).chain(&advisory.affected.with_fix_of);
-            for xsa in named {
+            for (line, xsa) in &advisory.named {
+                let mut complain = |message: String| problems.push(Problem::new(&advisory.file, *line, message));
                 if self.advisory(*xsa).is_none() {
-                    complain(format!("names XSA-{xsa}, which has no advisory here"));
+                    complain(format!("XSA-{xsa} has no advisory here"));
                 } else if Some(*xsa) >= advisory.xsa {
-                    complain(format!("names XSA-{xsa}, which is not older"));
+                    complain(format!("XSA-{xsa} is not older"));
                 }
-            }
-            if fix.same_as.is_some() && !fix.xen.is_empty() {
-                complain("has releases of its own, and the fix of another one".to_owned());
             }
         }
     }
@@ -240,6 +220,14 @@ impl Record {
         match self {
             Self::Advisory(description) => description.xsa.unwrap_or_default(),
             Self::Gap(gap) => gap.xsa,
+        }
+    }
+
+    /// The line with its number.
+    fn line(&self) -> usize {
+        match self {
+            Self::Advisory(description) => description.line,
+            Self::Gap(gap) => gap.line,
         }
     }
 

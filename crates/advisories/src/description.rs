@@ -7,7 +7,9 @@ use lockdown_policy::{Problem, Problems, line_of, parse};
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::corpus::FIRST;
 use crate::day;
+use crate::releases::Releases;
 use crate::rules::{Component, Rules, Verdict};
 use crate::version::Release;
 
@@ -50,6 +52,10 @@ pub struct Description {
     pub provenance: Option<Provenance>,
     /// A judgement that is not the rules'.
     pub overridden: Option<Override>,
+    /// The line with its number.
+    pub(crate) line: usize,
+    /// The advisories that it names, each with its line.
+    pub(crate) named: Vec<(usize, u16)>,
 }
 
 /// Which versions have a flaw.
@@ -140,6 +146,8 @@ pub struct Gap {
     pub why: String,
     /// Whether that is known; if not, it may be under embargo, or nobody here has found it.
     pub is_unused: bool,
+    /// The line with the number.
+    pub(crate) line: usize,
 }
 
 /// A file of `policy/advisories`.
@@ -169,7 +177,7 @@ struct Raw {
     claim: Option<Spanned<String>>,
     support: Option<Spanned<String>>,
     #[serde(default)]
-    ways: Vec<Vec<Spanned<String>>>,
+    ways: Vec<Spanned<Vec<Spanned<String>>>>,
     conditions: Option<String>,
     note: Option<String>,
     affected: Option<RawAffected>,
@@ -190,7 +198,7 @@ struct RawAffected {
     #[serde(default)]
     branches: Vec<Spanned<String>>,
     #[serde(default)]
-    with_fix_of: Vec<u16>,
+    with_fix_of: Vec<Spanned<u16>>,
     note: Option<String>,
 }
 
@@ -204,9 +212,9 @@ struct RawFix {
     xen: Vec<Spanned<String>>,
     #[serde(default)]
     linux: Vec<Spanned<String>>,
-    same_as: Option<u16>,
+    same_as: Option<Spanned<u16>>,
     #[serde(default)]
-    supersedes: Vec<u16>,
+    supersedes: Vec<Spanned<u16>>,
 }
 
 #[derive(Deserialize)]
@@ -222,6 +230,9 @@ struct Reader<'a> {
     file: &'a Path,
     text: &'a str,
     rules: &'a Rules,
+    /// What was released. A draft may name what will be.
+    releases: Option<&'a Releases>,
+    named: Vec<(usize, u16)>,
     problems: Problems,
 }
 
@@ -230,12 +241,11 @@ impl Record {
     ///
     /// # Errors
     /// Every mistake, with its place.
-    pub fn read(file: &Path, text: &str, rules: &Rules) -> Result<Self, Problems> {
-        let mut reader = Reader { file, text, rules, problems: Problems::default() };
+    pub fn read(file: &Path, text: &str, rules: &Rules, releases: &Releases) -> Result<Self, Problems> {
+        let mut reader = Reader::new(file, text, rules, Some(releases));
         let Some(raw) = parse::<Raw>(file, text, &mut reader.problems) else { return Err(reader.problems) };
-        if raw.xsa.is_none() {
-            reader.complain(0, "xsa is missing: the advisory's number".to_owned());
-        }
+        reader.number(raw.xsa.as_ref());
+        let line = raw.xsa.as_ref().map_or(0, |xsa| reader.line(xsa));
         let gap =
             raw.unused.clone().map(|why| (why, true)).or_else(|| raw.unknown.clone().map(|why| (why, false)));
         if let Some((why, is_unused)) = gap {
@@ -243,7 +253,13 @@ impl Record {
                 reader.complain(0, "a number that is unused or unknown has no facts".to_owned());
             }
             let xsa = raw.xsa.map_or(0, Spanned::into_inner);
-            return reader.problems.into_result(Self::Gap(Gap { file: file.to_owned(), xsa, why, is_unused }));
+            return reader.problems.into_result(Self::Gap(Gap {
+                file: file.to_owned(),
+                xsa,
+                why,
+                is_unused,
+                line,
+            }));
         }
         if raw.date.is_none() {
             reader.complain(0, "date is missing: when it was published".to_owned());
@@ -265,7 +281,7 @@ impl Description {
     /// # Errors
     /// Every mistake, with its place.
     pub fn read(file: &Path, text: &str, rules: &Rules) -> Result<Self, Problems> {
-        let mut reader = Reader { file, text, rules, problems: Problems::default() };
+        let mut reader = Reader::new(file, text, rules, None);
         let Some(raw) = parse::<Raw>(file, text, &mut reader.problems) else { return Err(reader.problems) };
         if raw.unused.is_some() || raw.unknown.is_some() {
             reader.complain(0, "a number without an advisory cannot be judged".to_owned());
@@ -282,13 +298,34 @@ impl Description {
     }
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(file: &'a Path, text: &'a str, rules: &'a Rules, releases: Option<&'a Releases>) -> Self {
+        Reader { file, text, rules, releases, named: Vec::new(), problems: Problems::default() }
+    }
+
     fn complain(&mut self, line: usize, message: String) {
         self.problems.push(Problem::new(self.file, line, message));
     }
 
     fn line<T>(&self, spanned: &Spanned<T>) -> usize {
         line_of(self.text, &spanned.span())
+    }
+
+    /// The number, which a file of the corpus has.
+    fn number(&mut self, written: Option<&Spanned<u16>>) {
+        let Some(written) = written else {
+            return self.complain(0, "xsa is missing: the advisory's number".to_owned());
+        };
+        if *written.get_ref() < FIRST {
+            self.complain(self.line(written), format!("the data begin with XSA-{FIRST}"));
+        }
+    }
+
+    /// An advisory that this one names.
+    fn other(&mut self, written: &Spanned<u16>) -> u16 {
+        let xsa = *written.get_ref();
+        self.named.push((self.line(written), xsa));
+        xsa
     }
 
     fn description(&mut self, raw: Raw) -> Description {
@@ -305,8 +342,11 @@ impl Reader<'_> {
         let component = self.words("component", &raw.component);
         let mut ways: Vec<_> = raw.ways.iter().map(|way| self.way(way)).collect();
         self.add_implied(&component, &mut ways);
+        let affected = raw.affected.map(|affected| self.affected(affected)).unwrap_or_default();
         Description {
             file: self.file.to_owned(),
+            line: raw.xsa.as_ref().map_or(0, |xsa| self.line(xsa)),
+            named: std::mem::take(&mut self.named),
             xsa: raw.xsa.map(Spanned::into_inner),
             title: raw.title.unwrap_or_default(),
             date: raw.date.and_then(|date| self.date(&date)),
@@ -320,7 +360,7 @@ impl Reader<'_> {
             ways,
             conditions: raw.conditions,
             note: raw.note,
-            affected: raw.affected.map(|affected| self.affected(affected)).unwrap_or_default(),
+            affected,
             fix: fix.unwrap_or_else(|| Fix { kind: self.word("fix", None), ..Fix::default() }),
             provenance: raw.provenance,
             overridden: raw.overridden.and_then(|overridden| self.overridden(overridden)),
@@ -341,8 +381,16 @@ impl Reader<'_> {
 
     fn date(&mut self, written: &Spanned<toml::value::Datetime>) -> Option<Date> {
         let read = day::of(written.get_ref());
-        if read.is_none() {
-            self.complain(self.line(written), format!("{} is no day", written.get_ref()));
+        let line = self.line(written);
+        match (read, self.releases) {
+            (None, _) => self.complain(line, format!("{} is no day", written.get_ref())),
+            (Some(day), Some(Releases { until, .. })) if day > *until => {
+                self.complain(
+                    line,
+                    format!("dated after {until}, until which releases.toml says advisories were looked for"),
+                );
+            }
+            _ => {}
         }
         read
     }
@@ -381,10 +429,12 @@ impl Reader<'_> {
         words
     }
 
-    fn way(&mut self, way: &[Spanned<String>]) -> Vec<String> {
+    fn way(&mut self, way: &Spanned<Vec<Spanned<String>>>) -> Vec<String> {
+        let line = self.line(way);
+        let way = way.get_ref();
         if way.is_empty() {
             self.complain(
-                0,
+                line,
                 "a way that needs nothing: leave all ways out, for nothing is needed then".to_owned(),
             );
         }
@@ -428,12 +478,28 @@ impl Reader<'_> {
             since: raw.since.and_then(|branch| self.branch(&branch)),
             linux_since: raw.linux_since.and_then(|branch| self.branch(&branch)),
             branches: raw.branches.iter().filter_map(|branch| self.branch(branch)).collect(),
-            with_fix_of: raw.with_fix_of,
+            with_fix_of: raw.with_fix_of.iter().map(|xsa| self.other(xsa)).collect(),
             note: raw.note,
         }
     }
 
-    fn releases(&mut self, written: &[Spanned<String>]) -> Vec<Release> {
+    /// The first release of each branch of Xen, all of which there were.
+    fn xen_releases(&mut self, written: &[Spanned<String>]) -> Vec<Release> {
+        let first = self.first_releases(written);
+        let Some(known) = self.releases else { return first };
+        for text in written {
+            let Ok(release) = text.get_ref().parse::<Release>() else { continue };
+            if !known.has_branch(release.branch) {
+                let (major, minor) = release.branch;
+                self.complain(self.line(text), format!("releases.toml knows no branch of Xen {major}.{minor}"));
+            } else if !known.has(release) {
+                self.complain(self.line(text), format!("releases.toml knows no Xen {release}"));
+            }
+        }
+        first
+    }
+
+    fn first_releases(&mut self, written: &[Spanned<String>]) -> Vec<Release> {
         let mut releases: Vec<Release> = Vec::new();
         for text in written {
             match text.get_ref().parse::<Release>() {
@@ -459,13 +525,19 @@ impl Reader<'_> {
                 );
             }
         }
+        if let Some(other) = raw.same_as.as_ref().filter(|_| !raw.xen.is_empty()) {
+            self.complain(
+                self.line(other),
+                "it has releases of its own, so its fix is not that of another".to_owned(),
+            );
+        }
         Fix {
             kind: self.word("fix", raw.kind.as_ref()),
             commits: raw.commits.into_iter().map(Spanned::into_inner).collect(),
-            xen: self.releases(&raw.xen),
-            linux: self.releases(&raw.linux),
-            same_as: raw.same_as,
-            supersedes: raw.supersedes,
+            xen: self.xen_releases(&raw.xen),
+            linux: self.first_releases(&raw.linux),
+            same_as: raw.same_as.map(|xsa| self.other(&xsa)),
+            supersedes: raw.supersedes.iter().map(|xsa| self.other(xsa)).collect(),
         }
     }
 
