@@ -5,19 +5,17 @@ use std::path::Path;
 
 use lockdown_policy::{Problem, Problems};
 
+use crate::version;
+
 /// What options are set to. What does not stand in it is not known: older trees do not have every option.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Kconfig(BTreeMap<String, String>);
+pub struct Kconfig {
+    options: BTreeMap<String, String>,
+    program: Option<String>,
+    branch: Option<(u16, u16)>,
+}
 
 impl Kconfig {
-    /// Whose configuration a text says it is, where its head does: `Linux`, `Xen`.
-    #[must_use]
-    pub fn program(text: &str) -> Option<&str> {
-        let head = text.lines().take(6).filter_map(|line| line.strip_prefix("# "));
-        let titles = head.filter(|line| line.ends_with(" Configuration"));
-        titles.filter_map(|line| line.split_once('/')).map(|(program, _)| program).next()
-    }
-
     /// Reads a `.config`.
     ///
     /// # Errors
@@ -55,13 +53,30 @@ impl Kconfig {
         if problems.0.is_empty() && options.is_empty() {
             problems.push(Problem::new(file, 0, "sets no option: it is something else"));
         }
-        problems.into_result(Self(options))
+        // `# Xen/x86 4.20.5-pre Configuration`, `# Linux/x86 6.12.117 Kernel Configuration`
+        let head = text.lines().take(6).filter_map(|line| line.strip_prefix("# "));
+        let title = head.filter(|line| line.ends_with(" Configuration")).find_map(|line| line.split_once('/'));
+        let version = title.and_then(|(_, rest)| version::numbers(rest.split(' ').nth(1)?));
+        let program = title.map(|(program, _)| program.to_owned());
+        problems.into_result(Self { options, program, branch: version.map(|(release, _)| release.branch) })
+    }
+
+    /// Whose configuration it says it is, where its head does: `Linux`, `Xen`.
+    #[must_use]
+    pub fn program(&self) -> Option<&str> {
+        self.program.as_deref()
+    }
+
+    /// Of which branch its head says it is.
+    #[must_use]
+    pub fn branch(&self) -> Option<(u16, u16)> {
+        self.branch
     }
 
     /// What an option is set to, without `CONFIG_` in its name; a module counts as set.
     #[must_use]
     pub fn is_set(&self, name: &str) -> Option<bool> {
-        self.0.get(name).map(|value| matches!(value.as_str(), "y" | "m"))
+        self.options.get(name).map(|value| matches!(value.as_str(), "y" | "m"))
     }
 }
 
@@ -77,6 +92,19 @@ mod tests {
         let config = Kconfig::read(Path::new(".config"), text).unwrap_or_else(|error| panic!("{error}"));
         let found = ["PV", "PV32", "NETBACK", "SHADOW_PAGING"].map(|name| config.is_set(name));
         assert_eq!(found, [Some(true), Some(false), Some(true), None]);
+    }
+
+    #[test]
+    fn its_head_says_whose_it_is() {
+        let of = |head: &str| {
+            let text = format!("#\n# Automatically generated file; DO NOT EDIT.\n{head}\n#\nCONFIG_X86=y\n");
+            let config = Kconfig::read(Path::new(".config"), &text).unwrap_or_else(|error| panic!("{error}"));
+            (config.program().map(str::to_owned), config.branch())
+        };
+        assert_eq!(of("# Xen/x86 4.20.5-pre Configuration"), (Some("Xen".to_owned()), Some((4, 20))));
+        assert_eq!(of("# Linux/x86 6.12.117 Kernel Configuration"), (Some("Linux".to_owned()), Some((6, 12))));
+        assert_eq!(of("# Xen/x86  Configuration"), (Some("Xen".to_owned()), None));
+        assert_eq!(of("# Configuration"), (None, None));
     }
 
     #[test]

@@ -105,7 +105,7 @@ impl Version {
 }
 
 /// Two or three numbers with dots between them, and what is behind.
-fn numbers(text: &str) -> Option<(Release, &str)> {
+pub(crate) fn numbers(text: &str) -> Option<(Release, &str)> {
     let number = |text: &str| -> Option<(u16, usize)> {
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let written = text.get(..digits)?;

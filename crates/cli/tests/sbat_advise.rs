@@ -361,6 +361,27 @@ fn nothing_is_guessed() {
 }
 
 #[test]
+fn a_configuration_is_the_builds_own() {
+    let folder = Folder::new();
+    folder.write(
+        "xen-config",
+        b"#\n# Automatically generated file; DO NOT EDIT.\n# Xen/x86 4.20.5-pre Configuration\n#\nCONFIG_X86=y\n",
+    );
+    folder.write("linux-config", b"#\n# Automatically generated file; DO NOT EDIT.\n# Linux/x86 6.12.57 Kernel Configuration\n#\nCONFIG_X86=y\n");
+    let own =
+        ["--xen", "4.20.4", "--config", "xen-config", "--linux", "6.12.90", "--linux-config", "linux-config"];
+    folder.answer(&own);
+    folder.refuses(
+        &["--xen", "4.17.5", "--config", "xen-config"],
+        "the configuration is of xen 4.20, and the build is 4.17.5",
+    );
+    folder.refuses(
+        &["--linux", "6.1.147", "--linux-config", "linux-config"],
+        "the configuration is of linux-dom0 6.12, and the build is 6.1.147",
+    );
+}
+
+#[test]
 fn nothing_open_and_nothing_to_rise_is_status_0() {
     let folder = Folder::new();
     let everything = "500,516,517,519,523,486,490,491,493,494,501,502,505,507,509,510,511";

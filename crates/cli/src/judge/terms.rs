@@ -48,11 +48,11 @@ impl Terms {
 }
 
 fn kconfig(path: &Path, wanted: &str) -> Result<Kconfig> {
-    let text = files::read_text(path, LONGEST)?;
-    if let Some(program) = Kconfig::program(&text).filter(|program| *program != wanted) {
+    let config = Kconfig::read(path, &files::read_text(path, LONGEST)?)?;
+    if let Some(program) = config.program().filter(|program| *program != wanted) {
         bail!("{}: is a configuration of {program}, and not of {wanted}", path.display());
     }
-    Ok(Kconfig::read(path, &text)?)
+    Ok(config)
 }
 
 #[cfg(test)]

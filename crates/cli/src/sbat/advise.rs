@@ -7,7 +7,7 @@ mod json;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use lockdown_advisories::{Advice, Component, Corpus, Side, Verdict, advise};
+use lockdown_advisories::{Advice, Build, Component, Corpus, Kconfig, Side, Verdict, advise};
 
 use self::given::Given;
 use crate::arguments::SbatAdviseArguments;
@@ -40,6 +40,7 @@ pub(super) fn run(arguments: &SbatAdviseArguments) -> Result<ExitCode> {
         if side.component == Component::Xen {
             refuse_stale(&side, &corpus, arguments.allow_stale)?;
         }
+        refuse_config_of_another(&side, &terms.build)?;
         let advice = advise(&side, &corpus, &terms.choices, &terms.build);
         answers.push(Answer { side, generation, advice });
     }
@@ -50,6 +51,19 @@ pub(super) fn run(arguments: &SbatAdviseArguments) -> Result<ExitCode> {
     }
     let is_found = answers.iter().any(Answer::is_finding);
     Ok(if is_found { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+/// A configuration of another branch says nothing of this build. Between releases Xen calls itself what it will be
+/// next (`4.20.5-pre`), so that the point tells nothing.
+fn refuse_config_of_another(side: &Side, build: &Build) -> Result<()> {
+    let Side { component, version, .. } = side;
+    let config = if *component == Component::Xen { &build.xen } else { &build.linux };
+    match config.as_ref().and_then(Kconfig::branch) {
+        Some((major, minor)) if (major, minor) != version.release.branch => {
+            bail!("the configuration is of {component} {major}.{minor}, and the build is {version}")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A Xen that is newer than the data may have flaws that they do not know, and fixes too.
