@@ -249,6 +249,12 @@ fn one_kind_of_file_is_not_taken_for_another() {
         folder.write("initrd.txt", b"text");
         assert_refused(&folder, &usual_but(option, wrong), "wrong-kind", wrong, None);
     }
+    // A boot loader, say.
+    for base in [0, 0x1_4000_0000] {
+        let program = Pe::new().with(".text", &[0x90]).but(|pe| pe.image_base = base);
+        folder.write("program.efi", &program.build());
+        assert_refused(&folder, &usual_but("--xen", "program.efi"), "wrong-kind", "program.efi", None);
+    }
     for option in ["--xsm", "--ucode", "--sbat"] {
         assert_refused(&folder, &usual_with(&[option, "vmlinuz"]), "wrong-kind", "vmlinuz", None);
     }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use lockdown_image::HeaderFacts;
 use lockdown_image::Source;
 
 /// How much is looked at: all that tells is in it.
@@ -49,6 +50,22 @@ pub fn check(part: Part, file: &dyn Source) -> Result<(), Wrong> {
     let fault = fault(part, &head);
     fault.map_or(Ok(()), |fault| Err(Wrong::Kind(fault)))
 }
+
+/// Sees to it that an EFI program can be Xen. Xen is linked to run in the upper half of the address space (`XEN_VIRT_START`,
+/// `xen/arch/x86/include/asm/config.h`, 4.17 to 4.20: `0xffff82d040000000`); firmware loads programs below,
+/// and those that were looked at are linked for there.
+///
+/// # Errors
+/// It is another program.
+pub fn check_xen(headers: &HeaderFacts) -> Result<(), Wrong> {
+    if headers.image_base < UPPER_HALF {
+        return Err(Wrong::Kind("it is an EFI program, and not Xen; Xen's image is called xen.efi"));
+    }
+    Ok(())
+}
+
+/// The first address of a kernel's half.
+const UPPER_HALF: u64 = 0xffff_8000_0000_0000;
 
 fn fault(part: Part, head: &[u8]) -> Option<&'static str> {
     let begins = |magics: &[&[u8]]| magics.iter().any(|magic| head.starts_with(magic));

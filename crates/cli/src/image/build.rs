@@ -36,7 +36,7 @@ pub(super) fn run(arguments: &ImageBuildArguments) -> Result<ExitCode> {
     if let Some(from) = &arguments.from {
         report.files.push(Input::of(from)?);
     }
-    let xen = report.open(Part::Xen, &given.xen)?;
+    let xen = report.xen(&given.xen)?;
     let kernel = report.open_some(Part::Kernel, given.kernel.as_deref())?;
     let xsm = report.open_some(Part::Xsm, given.xsm.as_deref())?;
     let ucode = report.open_some(Part::Ucode, given.ucode.as_deref())?;
@@ -57,10 +57,11 @@ pub(super) fn run(arguments: &ImageBuildArguments) -> Result<ExitCode> {
     }
     let config = report.config(has, guard.is_some())?;
     files::refuse_output(&given.output, &report.files)?;
-    if report.findings.iter().any(|(_, finding)| finding.is_error()) {
+    let is_refused = report.findings.iter().any(|(_, finding)| finding.is_error());
+    let Some(xen) = xen.filter(|_| !is_refused) else {
         report.print(None)?;
         return Ok(ExitCode::from(1));
-    }
+    };
 
     let guard = guard.as_deref();
     let mut archives: Vec<&dyn Source> = guard.iter().map(|archive| archive as &dyn Source).collect();
@@ -80,8 +81,7 @@ pub(super) fn run(arguments: &ImageBuildArguments) -> Result<ExitCode> {
         ucode: ucode.as_ref().map(|file| file as &dyn Source),
         sbat: sbat.as_ref().map(|table| table as &dyn Source),
     };
-    let image = Image::read(xen).with_context(|| format!("{} is no image of Xen's", given.xen.display()))?;
-    let unified = unify(&image, &parts).with_context(|| given.xen.display().to_string())?;
+    let unified = unify(&xen, &parts).with_context(|| given.xen.display().to_string())?;
     files::write(&given.output, |file| unified.write(file).map_err(Into::into))?;
     let mut sections = Vec::new();
     for (name, part) in parts.sections() {
@@ -114,6 +114,21 @@ impl Report<'_> {
             Err(Wrong::Io(error)) => return Err(error).with_context(|| files::unread(path)),
         }
         Ok(file)
+    }
+
+    /// Xen; nothing, and a finding, if it is something else.
+    fn xen(&mut self, path: &Path) -> Result<Option<Image<File>>> {
+        let before = self.findings.len();
+        let file = self.open(Part::Xen, path)?;
+        if self.findings.len() > before {
+            return Ok(None);
+        }
+        let image = Image::read(file).with_context(|| format!("{} is no image of Xen's", path.display()))?;
+        if let Err(Wrong::Kind(fault)) = kind::check_xen(&image.header_facts()?) {
+            self.wrong_kind(path, fault.to_owned());
+            return Ok(None);
+        }
+        Ok(Some(image))
     }
 
     fn open_some(&mut self, part: Part, path: Option<&Path>) -> Result<Option<File>> {

@@ -10,6 +10,8 @@ pub(crate) struct Pe {
     pub(crate) optional_header_size: u16,
     /// Instead of the number of rows.
     pub(crate) count: Option<u16>,
+    /// By default where Xen is linked to run.
+    pub(crate) image_base: u64,
     pub(crate) image_size: u32,
     pub(crate) headers_size: u32,
     pub(crate) section_alignment: u32,
@@ -48,6 +50,7 @@ impl Pe {
             magic: 0x20b,
             optional_header_size: OPTIONAL,
             count: None,
+            image_base: 0xffff_82d0_4000_0000,
             image_size: 0x10000,
             headers_size: HEADERS,
             section_alignment: 0x1000,
@@ -102,7 +105,8 @@ impl Pe {
         file.extend([0x26, 0]);
         let optional = file.len();
         file.extend(self.magic.to_le_bytes());
-        file.resize(optional + 32, 0);
+        file.resize(optional + 24, 0);
+        file.extend(self.image_base.to_le_bytes());
         file.extend(self.section_alignment.to_le_bytes());
         file.extend(self.file_alignment.to_le_bytes());
         file.resize(optional + 56, 0);
