@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::bail;
+use lockdown_core::hypercall::OperationClass;
 use lockdown_policy::catalogue::{
     self, HypercallText, IoctlText, OperationText, OptionText, ReasonText, RuleText,
 };
@@ -330,7 +331,7 @@ fn request_text(out: &mut String, text: &IoctlText) {
 }
 
 fn class_meaning(class: &str) -> &'static str {
-    let all = lockdown_policy::hypercall::OperationClassName::ALL;
+    let all = OperationClass::ALL;
     all.into_iter().find(|known| known.name() == class).map_or("", |known| known.meaning())
 }
 

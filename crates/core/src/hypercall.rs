@@ -165,7 +165,7 @@ impl Operation<'_> {
 }
 
 /// What an operation is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OperationClass {
     /// A kernel issues it for itself.
     KernelOnly,
@@ -181,6 +181,49 @@ pub enum OperationClass {
     Breach,
     /// Xen has no handler for it.
     Absent,
+}
+
+impl OperationClass {
+    /// All of them, in the order of documents.
+    pub const ALL: [Self; 7] = [
+        Self::Query,
+        Self::ControlPlane,
+        Self::ReadLeak,
+        Self::Mediated,
+        Self::KernelOnly,
+        Self::Breach,
+        Self::Absent,
+    ];
+
+    /// The word for it in `policy/`.
+    #[must_use]
+    #[inline]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::KernelOnly => "kernel-only",
+            Self::Mediated => "mediated",
+            Self::ControlPlane => "control-plane",
+            Self::Query => "query",
+            Self::ReadLeak => "read-leak",
+            Self::Breach => "breach",
+            Self::Absent => "absent",
+        }
+    }
+
+    /// What it means.
+    #[must_use]
+    #[inline]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::KernelOnly => "a kernel issues it, about itself",
+            Self::Mediated => "userspace gets what it does through a device of its kernel",
+            Self::ControlPlane => "the toolstack governs domains or the host with it",
+            Self::Query => "it answers and changes nothing",
+            Self::ReadLeak => "it shows what is kept secret at level confidentiality",
+            Self::Breach => "it breaks the boundary",
+            Self::Absent => "Xen has no handler for it",
+        }
+    }
 }
 
 /// Who refuses, and why.

@@ -5,6 +5,8 @@ mod compile;
 mod layout;
 mod raw;
 
+use lockdown_core::hypercall::OperationClass;
+
 use crate::model::Place;
 use crate::problem::Problem;
 
@@ -62,7 +64,7 @@ pub struct Operation {
     /// The architectures.
     pub arch: Vec<String>,
     /// What it is.
-    pub class: OperationClassName,
+    pub class: OperationClass,
     /// Who refuses it, whatever its target.
     pub door: DoorName,
     /// Why.
@@ -138,60 +140,6 @@ pub struct ValueEntry {
     pub why: String,
 }
 
-/// What an operation is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs)]
-pub enum OperationClassName {
-    KernelOnly,
-    Mediated,
-    ControlPlane,
-    Query,
-    ReadLeak,
-    Breach,
-    Absent,
-}
-
-impl OperationClassName {
-    /// All of them, in the order of documents.
-    pub const ALL: [Self; 7] = [
-        Self::Query,
-        Self::ControlPlane,
-        Self::ReadLeak,
-        Self::Mediated,
-        Self::KernelOnly,
-        Self::Breach,
-        Self::Absent,
-    ];
-
-    /// The word for it in the files.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::KernelOnly => "kernel-only",
-            Self::Mediated => "mediated",
-            Self::ControlPlane => "control-plane",
-            Self::Query => "query",
-            Self::ReadLeak => "read-leak",
-            Self::Breach => "breach",
-            Self::Absent => "absent",
-        }
-    }
-
-    /// What it means.
-    #[must_use]
-    pub fn meaning(self) -> &'static str {
-        match self {
-            Self::KernelOnly => "a kernel issues it, about itself",
-            Self::Mediated => "userspace gets what it does through a device of its kernel",
-            Self::ControlPlane => "the toolstack governs domains or the host with it",
-            Self::Query => "it answers and changes nothing",
-            Self::ReadLeak => "it shows what is kept secret at level confidentiality",
-            Self::Breach => "it breaks the boundary",
-            Self::Absent => "Xen has no handler for it",
-        }
-    }
-}
-
 /// Who refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs)]
@@ -255,12 +203,12 @@ impl Operation {
     /// Nobody read its handler.
     #[must_use]
     pub fn is_unaudited(&self) -> bool {
-        self.audited.is_empty() && self.class != OperationClassName::Absent
+        self.audited.is_empty() && self.class != OperationClass::Absent
     }
 
     /// Whether the guard lets it through at level integrity, to a domain that is not privileged.
     #[must_use]
     pub fn is_for_userspace(&self) -> bool {
-        self.door == DoorName::None || self.class == OperationClassName::ReadLeak
+        self.door == DoorName::None || self.class == OperationClass::ReadLeak
     }
 }

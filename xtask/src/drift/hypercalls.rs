@@ -6,7 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use lockdown_policy::hypercall::{Operation, OperationClassName, Version};
+use lockdown_core::hypercall::OperationClass;
+use lockdown_policy::hypercall::{Operation, Version};
 use lockdown_policy::{Hypercall, Policy};
 
 use super::compare::{Difference, Said, What};
@@ -85,7 +86,7 @@ impl Against<'_> {
     fn handler(&mut self, table: &BTreeMap<String, u32>) {
         let handled = table.get(&self.hypercall.name);
         let operations = &self.hypercall.operations;
-        let is_absent = operations.iter().all(|operation| operation.class == OperationClassName::Absent);
+        let is_absent = operations.iter().all(|operation| operation.class == OperationClass::Absent);
         match handled {
             Some(&line) if is_absent || !self.exists() => {
                 let says = "has a handler".to_owned();

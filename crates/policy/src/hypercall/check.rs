@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use lockdown_core::Level;
+use lockdown_core::hypercall::OperationClass;
 use toml::Spanned;
 
 use super::layout::{
@@ -14,7 +15,7 @@ use super::raw::{
     RawArg, RawCondition, RawCount, RawField, RawFile, RawHypercall, RawOperation, RawPointer, RawRegister,
     RawValue, RawVersion,
 };
-use super::{DoorName, Hypercall, Operation, OperationClassName, SelfRule, ValueEntry};
+use super::{DoorName, Hypercall, Operation, SelfRule, ValueEntry};
 use crate::check::{XEN_VERSIONS, parse, parse_range, read};
 use crate::model::{Place, ReasonEntry};
 use crate::problem::{Problem, Problems, line_of};
@@ -214,8 +215,7 @@ impl Reader<'_> {
         let own = self.own(&raw.own);
         let own_clause = self.own_clause(own, raw.self_door.as_deref(), raw.self_reason);
         self.check_class(class, door, raw.reason.as_deref(), raw.audited.is_empty());
-        let special =
-            self.word("special", raw.special.as_deref(), "allowed") || class == OperationClassName::Query;
+        let special = self.word("special", raw.special.as_deref(), "allowed") || class == OperationClass::Query;
         let null = self.word("null", raw.null.as_deref(), "allowed");
         let writes = !self.word("output", raw.output.as_deref(), "none");
         let other_clause = self.target_clause("other", raw.other_door.as_deref(), raw.other_reason);
@@ -369,11 +369,11 @@ impl Reader<'_> {
         }
     }
 
-    fn class(&mut self, class: &str) -> OperationClassName {
-        OperationClassName::ALL.into_iter().find(|known| known.name() == class).unwrap_or_else(|| {
-            let all = OperationClassName::ALL.map(OperationClassName::name).join(", ");
+    fn class(&mut self, class: &str) -> OperationClass {
+        OperationClass::ALL.into_iter().find(|known| known.name() == class).unwrap_or_else(|| {
+            let all = OperationClass::ALL.map(OperationClass::name).join(", ");
             self.complain(format!("class {class:?} is not one of {all}"));
-            OperationClassName::Breach
+            OperationClass::Breach
         })
     }
 
@@ -445,7 +445,7 @@ impl Reader<'_> {
         Some((door, reason))
     }
 
-    fn check_class(&mut self, class: OperationClassName, door: DoorName, reason: Option<&str>, unaudited: bool) {
+    fn check_class(&mut self, class: OperationClass, door: DoorName, reason: Option<&str>, unaudited: bool) {
         match (door, reason) {
             (DoorName::None, Some(_)) => self.complain("door none refuses nothing, so it has no reason"),
             (DoorName::Gate | DoorName::Guard, None) => {
@@ -465,15 +465,15 @@ impl Reader<'_> {
         }
         let closed = matches!(
             class,
-            OperationClassName::KernelOnly
-                | OperationClassName::Mediated
-                | OperationClassName::Breach
-                | OperationClassName::Absent
+            OperationClass::KernelOnly
+                | OperationClass::Mediated
+                | OperationClass::Breach
+                | OperationClass::Absent
         );
         if closed && door == DoorName::None {
             self.complain(format!("class {} is not for userspace: `door` is guard or gate", class.name()));
         }
-        let is_leak = class == OperationClassName::ReadLeak;
+        let is_leak = class == OperationClass::ReadLeak;
         if is_leak && unaudited && reason != Some("unaudited") {
             self.complain(
                 "class read-leak without an audit: read its handler, or say door guard, reason unaudited",

@@ -4,12 +4,12 @@ use std::ffi::CString;
 
 use lockdown_core::Reason;
 use lockdown_core::hypercall::{
-    Clause, Condition as CoreCondition, Door, Family, Field as CoreField, Operation as Row, OperationClass, Quick,
-    Relation, Rules, ValueRule,
+    Clause, Condition as CoreCondition, Door, Family, Field as CoreField, Operation as Row, Quick, Relation,
+    Rules, ValueRule,
 };
 
 use super::layout::{Condition, Field};
-use super::{DoorName, Hypercall, Operation, OperationClassName, SelfRule, ValueEntry};
+use super::{DoorName, Hypercall, Operation, SelfRule, ValueEntry};
 use crate::compile::{Words, keep};
 use crate::model::Policy;
 
@@ -85,7 +85,7 @@ fn row(operation: &Operation, words: &Words, gate_only: bool) -> Row<'static> {
     Row {
         number,
         selector,
-        class: class(operation.class),
+        class: operation.class,
         always: operation.reason.as_deref().and_then(|reason| clause(operation.door, reason)),
         own: operation.own_clause.as_ref().and_then(|(door, reason)| clause(*door, reason)),
         special: special.and_then(|(door, reason)| clause(door, reason)),
@@ -159,18 +159,6 @@ fn name(text: &str) -> &'static std::ffi::CStr {
     // Names come from TOML keys; one with a zero byte would be cut there.
     let bytes: Vec<u8> = text.bytes().take_while(|&byte| byte != 0).collect();
     Box::leak(CString::new(bytes).unwrap_or_default().into_boxed_c_str())
-}
-
-fn class(class: OperationClassName) -> OperationClass {
-    match class {
-        OperationClassName::KernelOnly => OperationClass::KernelOnly,
-        OperationClassName::Mediated => OperationClass::Mediated,
-        OperationClassName::ControlPlane => OperationClass::ControlPlane,
-        OperationClassName::Query => OperationClass::Query,
-        OperationClassName::ReadLeak => OperationClass::ReadLeak,
-        OperationClassName::Breach => OperationClass::Breach,
-        OperationClassName::Absent => OperationClass::Absent,
-    }
 }
 
 fn field(field: &Field) -> CoreField {

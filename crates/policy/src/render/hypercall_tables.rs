@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use lockdown_core::hypercall::{Clause, Door, Field, Operation as Row, OperationClass, Quick, Rules};
+use lockdown_core::hypercall::{Clause, Field, Operation as Row, Quick, Rules};
 
 use super::hypercalls::{count, register_line, when};
 use super::rust::{HEADER, constant_name};
@@ -67,8 +67,8 @@ fn row(out: &mut String, policy: &Policy, row: &Row<'_>) {
     };
     let _ = writeln!(
         out,
-        "Operation {{ number: {number}, selector: {selector}, class: {}, always: {}, own: {}, special: {}, other: {}, bare: {}, name: c{:?}, values: &[{}], quick: &[{}] }},",
-        class(row.class),
+        "Operation {{ number: {number}, selector: {selector}, class: OperationClass::{:?}, always: {}, own: {}, special: {}, other: {}, bare: {}, name: c{:?}, values: &[{}], quick: &[{}] }},",
+        row.class,
         optional(row.always),
         optional(row.own),
         optional(row.special),
@@ -88,28 +88,12 @@ fn quick(test: &Quick) -> String {
 fn clause(policy: &Policy, clause: Clause) -> String {
     let reason = policy.reasons.get(usize::from(clause.reason.index()));
     let reason = reason.map_or_else(String::new, |reason| constant_name(&reason.id));
-    let door = match clause.door {
-        Door::Gate => "Door::Gate",
-        Door::Guard => "Door::Guard",
-    };
-    format!("Clause {{ door: {door}, reason: Reason::{reason} }}")
+    format!("Clause {{ door: Door::{:?}, reason: Reason::{reason} }}", clause.door)
 }
 
 fn field(field: Field) -> String {
     let mask = if field.mask == u64::MAX { "u64::MAX".to_owned() } else { format!("{:#x}", field.mask) };
     format!("Field {{ offset: {}, width: {}, mask: {mask} }}", field.offset, field.width)
-}
-
-fn class(class: OperationClass) -> &'static str {
-    match class {
-        OperationClass::KernelOnly => "OperationClass::KernelOnly",
-        OperationClass::Mediated => "OperationClass::Mediated",
-        OperationClass::ControlPlane => "OperationClass::ControlPlane",
-        OperationClass::Query => "OperationClass::Query",
-        OperationClass::ReadLeak => "OperationClass::ReadLeak",
-        OperationClass::Breach => "OperationClass::Breach",
-        OperationClass::Absent => "OperationClass::Absent",
-    }
 }
 
 /// `crates/policy/src/catalogue/hypercalls.rs`.

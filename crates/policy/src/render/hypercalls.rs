@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
+use lockdown_core::hypercall::OperationClass;
+
 use super::documents::{NOTICE, cell};
 use super::hypercall_tables::layout;
-use crate::hypercall::{
-    Condition, Count, DoorName, Field, Hypercall, Operation, OperationClassName, Register, Role, SelfRule, Unit,
-};
+use crate::hypercall::{Condition, Count, DoorName, Field, Hypercall, Operation, Register, Role, SelfRule, Unit};
 use crate::model::Policy;
 
 /// `docs/reference/hypercalls.md`.
@@ -55,7 +55,7 @@ fn classes(out: &mut String, policy: &Policy) {
         policy.hypercalls.len(),
         operations(policy).count()
     );
-    for class in OperationClassName::ALL {
+    for class in OperationClass::ALL {
         let count = |door: Option<DoorName>| {
             let mine = operations(policy).filter(|one| one.class == class);
             mine.filter(|one| door.is_none_or(|door| door == one.door)).count()
@@ -147,7 +147,7 @@ fn entry(out: &mut String, operation: &Operation) {
 fn userspace(operation: &Operation) -> String {
     let answer = answer(operation.door, operation.reason.as_deref());
     match (operation.class, operation.door, &operation.other_clause) {
-        (OperationClassName::ReadLeak, DoorName::Gate | DoorName::Guard, _)
+        (OperationClass::ReadLeak, DoorName::Gate | DoorName::Guard, _)
             if operation.reason.as_deref() != Some("unaudited") =>
         {
             format!("{answer} at confidentiality")
