@@ -22,8 +22,16 @@ const DIFFERENT: &[(u16, &str, &str)] = &[
         "yes",
         "nobody has shown a compiler that makes the flawed code; XSA-340 was conditional for the same reason (J4.9)",
     ),
+    (
+        337,
+        "conditional",
+        "read again: no changed firmware is needed, and the text says to assume that a device is such (J4.3)",
+    ),
+    (342, "no", "read again: the text says that the structure that Xen shares is corrupted (J2.5)"),
     (363, "no", "a statement of support, as XSA-376 is: nothing to revoke, a rule (J5.3)"),
     (376, "conditional", "read again: the text names denial of service, and says that the host is not affected"),
+    (396, "conditional", "a default kernel has frontends (J4.7), and gntalloc, which is affected as well"),
+    (405, "conditional", "a default kernel has the network frontend (J4.7)"),
     (485, "conditional", "read again: the text says that escalation might be possible (J2.4)"),
     (487, "conditional", "dom0=pvh may come from unsigned text, so root chooses it (J4.12)"),
 ];
@@ -83,8 +91,8 @@ fn as_by_hand(xsa: u16, judgement: &Judgement<'_>) -> (Verdict, Option<Component
     let by_hand: Verdict = by_hand.parse().unwrap();
     assert_ne!(judgement.answer, by_hand, "XSA-{xsa} is no difference any more");
     let component = match xsa {
-        313 | 328 => Some(Component::Xen),
-        485 | 487 => Some(Component::LinuxDom0),
+        313 | 328 | 337 => Some(Component::Xen),
+        396 | 405 | 485 | 487 => Some(Component::LinuxDom0),
         _ => None,
     };
     (by_hand, component)
