@@ -23,6 +23,11 @@ const DIFFERENT: &[(u16, &str, &str)] = &[
         "nobody has shown a compiler that makes the flawed code; XSA-340 was conditional for the same reason (J4.9)",
     ),
     (
+        336,
+        "no",
+        "read again: a lock is released that was not taken, and a hang or crash is only the most likely effect (J2.5)",
+    ),
+    (
         337,
         "conditional",
         "read again: no changed firmware is needed, and the text says to assume that a device is such (J4.3)",
