@@ -37,6 +37,8 @@ const DIFFERENT: &[(u16, &str, &str)] = &[
     (376, "conditional", "read again: the text names denial of service, and says that the host is not affected"),
     (396, "conditional", "a default kernel has frontends (J4.7), and gntalloc, which is affected as well"),
     (405, "conditional", "a default kernel has the network frontend (J4.7)"),
+    (423, "no", "read again: escalation is not ruled out (J2.11)"),
+    (445, "no", "read again: a device gets write access to a page of Xen's (J2.5)"),
     (485, "conditional", "read again: the text says that escalation might be possible (J2.4)"),
     (487, "conditional", "dom0=pvh may come from unsigned text, so root chooses it (J4.12)"),
 ];
