@@ -445,7 +445,14 @@ impl<'a> Reader<'a> {
                 self.complain(self.line(name), message);
             }
         }
-        way.iter().map(|name| name.get_ref().clone()).collect()
+        let mut needs: Vec<_> = way.iter().map(|name| name.get_ref().clone()).collect();
+        let mut at = 0;
+        while let Some(name) = needs.get(at) {
+            let implied = self.rules.condition(name).and_then(|condition| condition.implies.clone());
+            needs.extend(implied.filter(|implied| !needs.contains(implied)));
+            at = at.saturating_add(1);
+        }
+        needs
     }
 
     /// What every place of the flaw implies is needed on each way.

@@ -283,9 +283,14 @@ impl<'a, 'r> Judge<'a, 'r> {
                 _ => applies_if.push(each.join(", or ")),
             }
         }
+        // A build that has an option can still be without what it is for.
         let undecided = |steps: &[Step<'r>]| -> Vec<String> {
-            let open = steps.iter().filter(|step| step.build.is_none()).filter_map(|step| step.condition);
-            open.flat_map(Condition::without).collect()
+            let open = steps.iter().filter_map(|step| Some((step.condition?, step.build.is_some())));
+            let without = open.flat_map(|(condition, is_built)| match is_built {
+                true => condition.without_building_anew(),
+                false => condition.without(),
+            });
+            without.collect()
         };
         let mut not_if: Vec<Vec<String>> = vec![Vec::new()];
         for (_, steps) in &ways {

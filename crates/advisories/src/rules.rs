@@ -145,6 +145,8 @@ pub struct Condition {
     pub kind: String,
     /// It in words.
     pub text: String,
+    /// The condition that it needs itself.
+    pub implies: Option<String>,
     /// The build option that decides it, without `CONFIG_`.
     pub kconfig: Option<String>,
     /// What that has to be: `y` unless said.
@@ -297,6 +299,12 @@ impl Condition {
         let refused = self.refuses.join(", ");
         let refused = (!refused.is_empty()).then(|| format!("a Xen that refuses {refused}"));
         [option, line, refused].into_iter().flatten().collect()
+    }
+
+    /// The ways to be without it in a build that was configured to have it.
+    #[must_use]
+    pub fn without_building_anew(&self) -> Vec<String> {
+        Self { kconfig: None, ..self.clone() }.without()
     }
 
     /// Whether its build option has to be set, and not to be unset.
@@ -596,6 +604,7 @@ fn read_conditions(
     problems: &mut Problems,
 ) -> Vec<Condition> {
     let kinds = facts.iter().find(|fact| fact.name == "need");
+    let names: Vec<_> = raw.iter().map(|condition| condition.get_ref().name.clone()).collect();
     let mut conditions: Vec<Condition> = Vec::new();
     for spanned in raw {
         let line = line_of(text, &spanned.span());
@@ -608,6 +617,9 @@ fn read_conditions(
         if !kinds.is_some_and(|kinds| kinds.has(&condition.kind)) {
             let list = kinds.map_or_else(String::new, Fact::list);
             complain(format!("condition {name:?}: {:?} is no kind; there are {list}", condition.kind));
+        }
+        if let Some(implied) = condition.implies.as_ref().filter(|implied| !names.contains(implied)) {
+            complain(format!("condition {name:?} implies {implied:?}, which is no condition"));
         }
         if !matches!(condition.of.as_deref(), None | Some("xen" | "linux")) {
             complain(format!("condition {name:?}: of is xen or linux"));

@@ -107,6 +107,7 @@ fn conditions_are_checked() {
     says("name = \"pv32\"", "name = \"pv\"", "condition \"pv\" stands twice");
     says("kind = \"settable\"", "kind = \"set\"", "\"set\" is no kind; there are settable, provoked");
     says("of = \"linux\"", "of = \"bsd\"", "of is xen or linux");
+    says("implies = \"pv\"", "implies = \"pvv\"", "condition \"pv32\" implies \"pvv\", which is no condition");
     says("kconfig = \"PV\"\n", "value = \"n\"\n", "condition \"pv\" has no build option that could have a value");
 }
 
@@ -253,6 +254,9 @@ fn a_flaw_in_code_for_arm_needs_arm() {
     assert_eq!(ways("[\"hypervisor-arm\"]", "[]"), [["arm"]]);
     assert_eq!(ways("[\"hypervisor-arm\"]", "[[\"race\"], [\"arm\"]]"), [vec!["race", "arm"], vec!["arm"]]);
     assert_eq!(ways("[\"hypervisor-arm\", \"hypervisor-x86\"]", "[]"), Vec::<Vec<String>>::new());
+    // And so does a condition that needs another.
+    assert_eq!(ways("[\"qemu\"]", "[[\"grant-v2\"]]"), [["grant-v2", "grant-tables"]]);
+    assert_eq!(ways("[\"qemu\"]", "[[\"pv\", \"pv32\"]]"), [["pv", "pv32"]]);
 }
 
 /// A corpus of these files.

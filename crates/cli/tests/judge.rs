@@ -57,7 +57,8 @@ fn a_breach_is_answered_with_its_rules_and_what_makes_it_moot() {
         serde_json::json!([
             "a Xen that refuses domctl.assign_device",
             "CONFIG_PV_LINEAR_PT=n",
-            "pv-linear-pt=off on the signed command line"
+            "pv-linear-pt=off on the signed command line",
+            "CONFIG_PV=n"
         ])
     );
     let (status, out, _, _) = judge(ISSUE, &["issue.toml"], "");

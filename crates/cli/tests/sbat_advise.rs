@@ -174,6 +174,18 @@ fn a_configuration_takes_away_what_it_does_not_build() {
 }
 
 #[test]
+fn a_configuration_with_an_option_leaves_the_command_line() {
+    let folder = Folder::new();
+    folder.write("with", b"CONFIG_GRANT_TABLE=y\n");
+    folder.write("without", b"# CONFIG_GRANT_TABLE is not set\n");
+    let answer = |config: &str| folder.answer(&["--xen", "4.20.3", "--config", config]).1["components"][0].clone();
+    let with = answer("with");
+    let open = with["open"].as_array().unwrap().iter().find(|entry| entry["xsa"] == 501).unwrap();
+    assert_eq!(open["not_if"], serde_json::json!(["gnttab=max-ver:1 on the signed command line"]));
+    assert!(!numbers(&answer("without")["open"]).contains(&501));
+}
+
+#[test]
 fn a_changelog_says_what_a_snapshot_has() {
     let folder = Folder::new();
     let version = "4.20.3+127-gc42374a105-1";
