@@ -385,11 +385,11 @@ fn a_configuration_is_the_builds_own() {
     folder.answer(&own);
     folder.refuses(
         &["--xen", "4.17.5", "--config", "xen-config"],
-        "the configuration is of xen 4.20, and the build is 4.17.5",
+        "xen-config: is of xen 4.20, and the build is 4.17.5",
     );
     folder.refuses(
         &["--linux", "6.1.147", "--linux-config", "linux-config"],
-        "the configuration is of linux-dom0 6.12, and the build is 6.1.147",
+        "linux-config: is of linux-dom0 6.12, and the build is 6.1.147",
     );
 }
 

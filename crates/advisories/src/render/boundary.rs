@@ -59,15 +59,16 @@ fn rules(out: &mut String, rules: &Rules) {
     let _ = write!(
         out,
         "## `ways`: What does it need?\nA list of ways to the issue, each a list of these; each kind is judged by {judged}.\n\n\
-         | condition | what | kind | not there with |\n| --- | --- | --- | --- |\n",
+         | condition | what | kind | needs | not there with |\n| --- | --- | --- | --- | --- |\n",
     );
     for condition in &rules.conditions {
         let _ = writeln!(
             out,
-            "| `{}` | {} | {} | {} |",
+            "| `{}` | {} | {} | {} | {} |",
             condition.name,
             condition.text,
             condition.kind,
+            condition.implies.as_ref().map_or_else(String::new, |implied| format!("`{implied}`")),
             condition.without().join(", or ")
         );
     }

@@ -151,6 +151,9 @@ fn row_entry(question: &Question, row: &Row, corpus: &Corpus) -> Judged {
 fn condition_entry(condition: &Condition, corpus: &Corpus) -> Judged {
     let mut text = format!("{} (what an issue can need)\n  {:<12}{}\n", condition.name, "what", condition.text);
     let _ = writeln!(text, "  {:<12}{}", "kind", condition.kind);
+    if let Some(implied) = &condition.implies {
+        let _ = writeln!(text, "  {:<12}{implied}", "needs");
+    }
     for without in condition.without() {
         let _ = writeln!(text, "  {:<12}{without}", "not with");
     }
@@ -162,7 +165,7 @@ fn condition_entry(condition: &Condition, corpus: &Corpus) -> Judged {
     let _ = writeln!(text, "\nNeeded by {} advisories", needed.len());
     let json = json!({
         "is": "condition", "name": condition.name, "text": condition.text, "kind": condition.kind,
-        "without": condition.without(), "advisories": needed,
+        "needs": condition.implies, "without": condition.without(), "advisories": needed,
     });
     Judged { text, json }
 }

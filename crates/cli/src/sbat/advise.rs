@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use lockdown_advisories::{Advice, Build, Component, Corpus, Kconfig, Side, Verdict, advise};
 
 use self::given::Given;
-use crate::arguments::SbatAdviseArguments;
+use crate::arguments::{JudgementTerms, SbatAdviseArguments};
 use crate::judge::Terms;
 
 /// A component, what was asked of it, and the answer.
@@ -40,7 +40,7 @@ pub(super) fn run(arguments: &SbatAdviseArguments) -> Result<ExitCode> {
         if side.component == Component::Xen {
             refuse_stale(&side, &corpus, arguments.allow_stale)?;
         }
-        refuse_config_of_another(&side, &terms.build)?;
+        refuse_config_of_another(&side, &terms.build, &arguments.terms)?;
         let advice = advise(&side, &corpus, &terms.choices, &terms.build);
         answers.push(Answer { side, generation, advice });
     }
@@ -55,12 +55,15 @@ pub(super) fn run(arguments: &SbatAdviseArguments) -> Result<ExitCode> {
 
 /// A configuration of another branch says nothing of this build. Between releases Xen calls itself what it will be
 /// next (`4.20.5-pre`), so that the point tells nothing.
-fn refuse_config_of_another(side: &Side, build: &Build) -> Result<()> {
+fn refuse_config_of_another(side: &Side, build: &Build, files: &JudgementTerms) -> Result<()> {
     let Side { component, version, .. } = side;
-    let config = if *component == Component::Xen { &build.xen } else { &build.linux };
-    match config.as_ref().and_then(Kconfig::branch) {
-        Some((major, minor)) if (major, minor) != version.release.branch => {
-            bail!("the configuration is of {component} {major}.{minor}, and the build is {version}")
+    let (config, file) = match component {
+        Component::Xen => (&build.xen, &files.config),
+        Component::LinuxDom0 => (&build.linux, &files.linux_config),
+    };
+    match (config.as_ref().and_then(Kconfig::branch), file) {
+        (Some((major, minor)), Some(file)) if (major, minor) != version.release.branch => {
+            bail!("{}: is of {component} {major}.{minor}, and the build is {version}", file.display())
         }
         _ => Ok(()),
     }
